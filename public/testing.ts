@@ -7,6 +7,7 @@ export { OFFLINE_CONTRACT_VIEWS, offlineStoreContract } from '#feature_store/tes
 export { CONTRACT_VIEWS, onlineStoreContract } from '#feature_store/testing/online_store_contract';
 export type { ContractCase } from '#kernel/contract';
 export { Random } from '#kernel/random';
+export { type BinaryMetrics, binaryMetrics } from '#kernel/statistics/binary_metrics';
 export { bootstrapInterval, type Interval, quantile } from '#kernel/statistics/bootstrap';
 export { type CombinerContractOptions, combinerContract } from '#pipelines/testing/combiner_contract';
 export { type DoFnContractOptions, doFnContract } from '#pipelines/testing/dofn_contract';

@@ -38,10 +38,18 @@ export function registerProject(program: Program): void {
     .option('--watch', 'run them again when a file changes', false)
     .action(lazily(() => import('../init/test_project.ts'), 'testProject'));
 
-  noun(program, 'notebooks', 'Notebooks of Python beside the project')
+  const notebooks = noun(program, 'notebooks', 'Notebooks of Python beside the project');
+  notebooks
     .command('start')
     .description("Run JupyterLab in the project's folder, on this machine alone, until it is idle")
     .option('--port <port>', 'port on 127.0.0.1', integer(1, 65_535), 8_888)
     .option('--idle <duration>', 'idle time after which it stops, such as 30m', duration, '30m' as const)
     .action(lazily(() => import('../models/notebook.ts'), 'startNotebooks'));
+  notebooks
+    .command('run')
+    .description('Execute a notebook from beginning to end and write it with its results as HTML')
+    .argument('<notebook>', 'file .ipynb')
+    .requiredOption('--out <file>', 'target file .html, local or s3://, with {date} filled in')
+    .option('--timeout <seconds>', 'time limit of a cell', integer(1), 600)
+    .action(lazily(() => import('../models/notebook.ts'), 'runNotebook'));
 }

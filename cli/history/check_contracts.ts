@@ -2,6 +2,7 @@ import { type ContractTerm, checkContract } from '#feature_store/contracts/check
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print, printJsonArray } from '../terminal/print.ts';
 
 export interface CheckContractsOptions {
@@ -9,7 +10,7 @@ export interface CheckContractsOptions {
   readonly json: boolean;
 }
 
-/** `headwater features check`: a line for each term of a contract. */
+/** `headwater features check`: a line for each term of a contract. @throws {@link CommandFailedError} with every term that is broken */
 export async function checkContracts({ view, json }: CheckContractsOptions): Promise<void> {
   const project = await loadProject();
   const views = view.length === 0 ? definitionsOf(project).views : view.map((id) => viewOf(project.catalog, id));
@@ -21,14 +22,15 @@ export async function checkContracts({ view, json }: CheckContractsOptions): Pro
   if (json) printJsonArray(terms);
   else for (const term of terms) print(lineOf(term));
   if (terms.length === 0) process.stderr.write('no view has a contract\n');
-  if (terms.some(({ holds }) => !holds)) process.exitCode = 1;
+  const broken = terms.filter(({ holds }) => !holds);
+  if (broken.length > 0) throw new CommandFailedError(`broken: ${broken.map(lineOf).join('; ')}`);
 }
 
-function lineOf({ view, term, feature, limit, found, holds }: ContractTerm): string {
+function lineOf({ view, term, feature, limit, found }: ContractTerm): string {
   const of = term === 'freshness' ? hours : percent;
   const what = feature === undefined ? term : `${term} ${feature}`;
   const value = found === null ? 'no rows' : of(found);
-  return `${view} ${what}: ${value}, ${of(limit)} at most${holds ? '' : ': BROKEN'}`;
+  return `${view} ${what}: ${value}, ${of(limit)} at most`;
 }
 
 const percent = (share: number): string => `${Number((100 * share).toPrecision(3))} %`;

@@ -112,8 +112,8 @@ function page(model: string, reports: readonly DriftReport[]): Promise<string> {
 const hoursOf = (report: DriftReport, newest: DriftReport): number =>
   (report.windowStartMs - newest.windowStartMs) / 3_600_000;
 
-/** Of the columns that have moved the most. */
-function stabilityChart(reports: readonly DriftReport[]): Chart {
+/** Returns the population stability index of the columns that have moved the most. @param reports - of one version, the newest first */
+export function stabilityChart(reports: readonly DriftReport[]): Chart {
   const newest = reports[0] as DriftReport;
   const series = new Map<string, [number, number][]>();
   for (const report of [...reports].reverse()) {
@@ -134,7 +134,8 @@ function stabilityChart(reports: readonly DriftReport[]): Chart {
   };
 }
 
-function rowsChart(reports: readonly DriftReport[]): Chart {
+/** Returns how many predictions each window had. @param reports - the newest first */
+export function rowsChart(reports: readonly DriftReport[]): Chart {
   const newest = reports[0] as DriftReport;
   const points = [...reports].reverse().map((report) => [hoursOf(report, newest), report.rows] as const);
   return {

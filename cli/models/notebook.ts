@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environment } from '#configs/environment';
+import { createFileSystems } from '#connectors/files/file_systems';
 import { assetPath } from '#kernel/project_root';
 import { SECOND_MS } from '#kernel/time';
 import { type Duration, durationMs } from '#kernel/times/duration';
@@ -28,20 +32,13 @@ export async function startNotebooks({
   readonly idle: Duration;
 }): Promise<void> {
   const log = createLogger({ level: 'info' });
-  const { registry } = loadSettings();
-  const onLine = (line: string): void => void process.stderr.write(`${line}\n`);
-  const { PYTHON: python } = environment();
-  const requirements = assetPath(`${PYTHON_TRAINERS}/notebook_requirements.txt`);
-  const interpreter = await virtualEnvironment(requirements, { onLine, python });
+  const interpreter = await notebookEnvironment();
   const token = randomBytes(TOKEN_BYTES).toString('hex');
   const stopped = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort());
   const running = runPython(interpreter, ['-m', 'jupyterlab', ...settingsOf({ port, idle })], {
     ...{ onLine, signal: stopped.signal },
-    env: {
-      JUPYTER_TOKEN: token,
-      ...(registry.kind === 'mlflow' ? { MLFLOW_TRACKING_URI: registry.trackingUri } : {}),
-    },
+    env: { JUPYTER_TOKEN: token, ...registryVariables() },
   });
   const ended = running.then(
     () => log.info({ idle }, 'notebooks.idle_stopped'),
@@ -52,6 +49,46 @@ export async function startNotebooks({
   const waiting = new AbortController();
   await Promise.race([ended, announce(`http://${HOST}:${port}`, token, waiting.signal)]);
   await ended.finally(() => waiting.abort());
+}
+
+const onLine = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** Returns the interpreter of the environment that notebooks run in. */
+const notebookEnvironment = (): Promise<string> =>
+  virtualEnvironment(assetPath(`${PYTHON_TRAINERS}/notebook_requirements.txt`), {
+    ...{ onLine, python: environment().PYTHON },
+  });
+
+/** How notebooks find the registry. */
+function registryVariables(): Readonly<Record<string, string>> {
+  const { registry } = loadSettings();
+  return registry.kind === 'mlflow' ? { MLFLOW_TRACKING_URI: registry.trackingUri } : {};
+}
+
+export interface RunNotebookOptions {
+  readonly out: string;
+  readonly timeout: number;
+}
+
+/**
+ * `headwater notebooks run FILE`: every cell in order, in the file's folder; the notebook stays as it is.
+ *
+ * @throws {@link TrainingError} when a cell fails or takes longer than `timeout` seconds: nothing is written then
+ */
+export async function runNotebook(notebook: string, { out, timeout }: RunNotebookOptions): Promise<void> {
+  const interpreter = await notebookEnvironment();
+  const folder = await mkdtemp(join(tmpdir(), 'notebook-'));
+  try {
+    const to = ['--to', 'html', '--output', 'notebook', '--output-dir', folder];
+    const limits = ['--execute', `--ExecutePreprocessor.timeout=${timeout}`];
+    const args = ['-m', 'nbconvert', ...to, ...limits, resolve(notebook)];
+    await runPython(interpreter, args, { onLine, env: registryVariables() });
+    const path = out.replaceAll('{date}', new Date().toISOString().slice(0, 10));
+    await createFileSystems()(path).write(path, await readFile(join(folder, 'notebook.html')));
+    print(path);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 const settingsOf = ({ port, idle }: { readonly port: number; readonly idle: Duration }): readonly string[] => {

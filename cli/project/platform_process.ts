@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { environment } from '#configs/environment';
 import { assetPath } from '#kernel/project_root';
@@ -63,6 +64,32 @@ export class PlatformProcess {
       ...{ env: environmentOf(dataDirectory, env), maxBuffer: MOST_OUTPUT_BYTES },
     });
     return stdout;
+  }
+
+  /** Returns a port of this machine that is free, for a listener whose address must be known before the platform starts. */
+  static async freePort(): Promise<number> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+
+  /**
+   * Runs a workflow of the project on the platform that has this data, and returns its output.
+   *
+   * @param env - settings beside those of this process
+   * @throws Error with the run's error and cause, when it does not succeed
+   */
+  static async runWorkflow(
+    dataDirectory: string,
+    name: string,
+    input: object = {},
+    env: Settings = {},
+  ): Promise<unknown> {
+    const args = ['workflows', 'run', name, '--input', JSON.stringify(input), '--wait', '--json'];
+    const run = JSON.parse(await PlatformProcess.command(dataDirectory, args, env)) as { readonly output: unknown };
+    return run.output;
   }
 
   /**

@@ -12,6 +12,8 @@ export interface CommandOutput {
 }
 
 const MOST_LINES = 50;
+/** What the line begins with in which a command says why it has failed. */
+const REASON = 'headwater: ';
 const KILL_AFTER_MS = 5_000;
 
 /**
@@ -28,7 +30,11 @@ export const commandTask = <Input>(
 ): TaskDefinition<Input, CommandOutput> =>
   task(id, (input: Input, context) => runAsTask(args(input, context), context));
 
-async function runAsTask(args: readonly string[], { log, signal }: TaskContext): Promise<CommandOutput> {
+/** Runs a command of headwater on the project for a step. @throws {@link TaskError} `Command.Failed` where the exit code is not 0 */
+export async function runAsTask(
+  args: readonly string[],
+  { log, signal }: Pick<TaskContext, 'log' | 'signal'>,
+): Promise<CommandOutput> {
   signal.throwIfAborted();
   const child = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -58,7 +64,7 @@ async function runAsTask(args: readonly string[], { log, signal }: TaskContext):
     });
     signal.throwIfAborted();
     if (code === 0) return { lines };
-    const [reason = 'it has printed nothing'] = [...errors.slice(-1), ...lines.slice(-1)];
+    const reason = errors.findLast((line) => line.startsWith(REASON)) ?? errors.at(-1) ?? lines.at(-1) ?? 'no output';
     throw new TaskError('Command.Failed', `headwater ${args.join(' ')}: exit code ${code}: ${reason}`);
   } finally {
     signal.removeEventListener('abort', end);

@@ -13,6 +13,7 @@ import { projectFolder, requireConfigFile } from '../project/loading/find_projec
 import { useSourcesOf } from '../project/loading/load_module.ts';
 import { configsOf, load, loadDefinitions, modulesOf, withDefinitions } from '../project/project.ts';
 import { NO_WORKFLOWS, type WorkflowParts } from '../project/workflow_parts.ts';
+import { reportParts } from '../reports/report_workflow.ts';
 
 const DOCUMENT = '.asl.json';
 
@@ -44,7 +45,7 @@ export async function loadWorkflows(env: Environment = environment()): Promise<W
   );
 }
 
-/** The workflows of models with retraining, and of backups; a project without either needs no settings for its workflows. */
+/** The workflows of models with retraining, of backups and of reports; a project without either needs no settings for its workflows. */
 async function workflowsOfSettings(
   root: string,
   spec: ProjectSpec,
@@ -54,7 +55,7 @@ async function workflowsOfSettings(
   const isConfigured =
     definitions.models.some(({ retraining }) => retraining !== undefined) ||
     configsOf(root, spec) !== undefined ||
-    [env.BACKUP_SCHEDULE, env.BACKUP_DRILL].some((cron) => cron !== undefined);
+    [env.BACKUP_SCHEDULE, env.BACKUP_DRILL, env.REPORTS_SCHEDULE].some((cron) => cron !== undefined);
   if (!isConfigured) return [];
   const project = withDefinitions(definitions, env);
   const { schedule, drill } = project.backup;
@@ -66,6 +67,7 @@ async function workflowsOfSettings(
     schedule === undefined && drill === undefined
       ? NO_WORKFLOWS
       : import('../backup/backup_workflows.ts').then(({ backupParts }) => backupParts(project)),
+    reportParts(project),
   ]);
 }
 

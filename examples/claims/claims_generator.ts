@@ -48,8 +48,9 @@ export function makeClaims(
     const fromMs = nowMs - random.between(100, 300) * DAY_MS;
     const insured = Math.round(random.logNormal(20_000, 0.5));
     const count = breach === 'C5_more_than_3_claims_in_90_days' ? random.integer(4, 7) : 1;
+    const firstMs = nowMs - (count === 1 ? random.between(0.3, 4) : 1.75) * DAY_MS;
     for (let each = 0; each < count; each += 1) {
-      const reportedMs = nowMs - 4 * DAY_MS + each * 6 * HOUR_MS + random.between(0, 5) * HOUR_MS;
+      const reportedMs = firstMs + each * 6 * HOUR_MS + random.between(0, 5) * HOUR_MS;
       const daysBefore =
         breach === 'C3_reported_late'
           ? random.between(40, 90)

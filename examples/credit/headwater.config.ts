@@ -1,4 +1,4 @@
 import { defineConfig } from 'headwater';
 
 /** Credit lines: use, payments and risk. */
-export default defineConfig();
+export default defineConfig({ schedules: { scores: { workflow: 'score', cron: '30 2 * * *' } } });

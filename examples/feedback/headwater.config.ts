@@ -2,4 +2,7 @@ import { defineConfig } from 'headwater';
 import { insightsPlugin } from './insights/routes.ts';
 
 /** Customer feedback in three languages: insights by HTTP, and features of customers from a topic. */
-export default defineConfig({ plugins: { serving: [insightsPlugin({ environment: process.env })] } });
+export default defineConfig({
+  plugins: { serving: [insightsPlugin({ environment: process.env })] },
+  schedules: { evaluation: { workflow: 'evaluate', cron: '0 4 * * *' } },
+});

@@ -9,5 +9,6 @@ export default defineConfig({
   schedules: {
     prices: { workflow: 'collect', calendar: 'XNYS', at: '30 minutes after close', input: { symbols: SYMBOLS } },
     forecasts: { workflow: 'forecast', calendar: 'XNYS', at: '90 minutes after close', input: { symbols: SYMBOLS } },
+    report: { workflow: 'report_forecasts', cron: '0 6 * * MON' },
   },
 });

@@ -11,6 +11,8 @@ export interface BinaryMetrics {
 const SMALLEST = 1e-15;
 
 /**
+ * Returns how well scores separate and predict two classes.
+ *
  * @param labels - 0 or 1
  * @param scores - probability of 1, same length
  * @throws {RangeError} when one of the classes is absent: the areas are then undefined

@@ -13,6 +13,8 @@ export interface Chart {
   readonly series: readonly Series[];
   /** Draws y = x, for comparison. */
   readonly diagonal?: boolean;
+  /** An area behind the series: x, and between which y. */
+  readonly band?: readonly (readonly [x: number, low: number, high: number])[];
 }
 
 export interface Table {

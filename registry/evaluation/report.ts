@@ -74,17 +74,45 @@ function table({ title, columns, rows }: Table): string {
 }
 
 const cell = (value: string | number): string =>
-  typeof value === 'number'
-    ? `<td class="number">${Number.isInteger(value) ? value : Number(value.toPrecision(5))}</td>`
-    : `<td>${escaped(value)}</td>`;
+  typeof value === 'number' ? `<td class="number">${shortNumber(value)}</td>` : `<td>${escaped(value)}</td>`;
+
+const shortNumber = (value: number): string => String(Number.isInteger(value) ? value : Number(value.toPrecision(5)));
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character] as string);
 
+/** A report as Markdown, and the pictures that it shows. */
+export interface MarkdownReport {
+  readonly text: string;
+  /** SVG by the name of its file, which the text names. */
+  readonly pictures: ReadonlyMap<string, string>;
+}
+
+/** Returns a page as Markdown, with each chart as a picture beside it. */
+export async function reportMarkdown({ title, text, before, charts, after }: ReportPage): Promise<MarkdownReport> {
+  const pictures = new Map<string, string>();
+  for (const [index, chart] of charts.entries()) pictures.set(`chart_${index + 1}.svg`, await draw(chart));
+  const shown = [...pictures.keys()].map((file, index) => {
+    const { title: name = '' } = charts[index] ?? {};
+    return `## ${name}\n\n![${name.replace(/[[\]]/g, '')}](${file})`;
+  });
+  const parts = [`# ${title}`, text, ...before.map(markdownTable), ...shown, ...after.map(markdownTable)];
+  return { text: `${parts.join('\n\n')}\n`, pictures };
+}
+
+function markdownTable({ title, columns, rows }: Table): string {
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.map(markdownCell).join(' | ')} |`;
+  const rule = `|${columns.map(() => ' --- ').join('|')}|`;
+  return [`## ${title}`, '', line(columns), rule, ...rows.map(line)].join('\n');
+}
+
+const markdownCell = (value: string | number): string =>
+  (typeof value === 'number' ? shortNumber(value) : value).replace(/[\\|]/g, '\\$&').replace(/\s+/g, ' ');
+
 const WIDTH = 420;
 
 /** @returns SVG */
-async function draw({ x, y, kind, series, diagonal = false }: Chart): Promise<string> {
+async function draw({ x, y, kind, series, diagonal = false, band = [] }: Chart): Promise<string> {
   const values = series.flatMap(({ name, points }) => points.map(([at, value]) => ({ x: at, y: value, name })));
   const encoding = {
     x: { field: 'x', type: 'quantitative', title: x, scale: { zero: kind !== 'line' } },
@@ -112,9 +140,18 @@ async function draw({ x, y, kind, series, diagonal = false }: Chart): Promise<st
     mark: { type: 'line', strokeDash: [4, 4], color: '#999' },
     encoding: { x: { field: 'x', type: 'quantitative' }, y: { field: 'y', type: 'quantitative' } },
   };
+  const area = {
+    data: { values: band.map(([at, low, high]) => ({ x: at, low, high })) },
+    mark: { type: 'area', opacity: 0.2, color: '#999' },
+    encoding: { x: encoding.x, y: { field: 'low', type: 'quantitative', title: y }, y2: { field: 'high' } },
+  };
   const spec = {
     ...{ width: WIDTH, height: 260, background: 'transparent' },
-    layer: [{ data: { values }, mark: marks[kind], encoding }, ...(diagonal ? [ideal] : [])],
+    layer: [
+      ...(band.length > 0 ? [area] : []),
+      { data: { values }, mark: marks[kind], encoding },
+      ...(diagonal ? [ideal] : []),
+    ],
   } as unknown as TopLevelSpec;
   const view = new View(parse(compile(spec).spec), { renderer: 'none' });
   const svg = await view.toSVG();

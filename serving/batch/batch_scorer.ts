@@ -100,9 +100,17 @@ function plain(value: unknown, type: ColumnType): unknown {
   return value;
 }
 
+/** As CSV has them: written out, or as training sets have them. */
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+]);
+
 function fromText(text: string, type: ColumnType): unknown {
   if (text === '') return null;
-  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  if (type === 'boolean') return BOOLEANS.get(text) ?? text;
   return numberOfText(text) ?? text;
 }
 

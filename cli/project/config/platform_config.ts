@@ -130,6 +130,21 @@ export const platformConfigSchema = z.strictObject({
       'a schedule needs backup.directory (BACKUP_DIRECTORY) and backup.secret (BACKUP_SECRET)',
     )
     .prefault({}),
+  /** Reports of models and data. */
+  reports: z
+    .strictObject({
+      /** A folder, or s3://bucket/prefix; `{date}` is filled in. */
+      out: z.string().min(1).optional(),
+      /** How many days a report is of. */
+      days: z.int().positive().max(366).default(7),
+      /** When one is written: the workflow `report`. */
+      schedule: cronSchema.optional(),
+    })
+    .refine(
+      ({ schedule, out }) => schedule === undefined || out !== undefined,
+      'a schedule needs reports.out (REPORTS_OUT)',
+    )
+    .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,
@@ -314,6 +329,8 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
   ARCHIVE_ENABLED: { path: 'archive.enabled', type: 'boolean' },
   ARCHIVE_DIRECTORY: { path: 'archive.directory', type: 'string' },
+  REPORTS_OUT: { path: 'reports.out', type: 'string' },
+  REPORTS_SCHEDULE: { path: 'reports.schedule.cron', type: 'string' },
   BACKUP_DIRECTORY: { path: 'backup.directory', type: 'string' },
   BACKUP_SECRET: { path: 'backup.secret', type: 'string' },
   BACKUP_FOLDERS: { path: 'backup.folders', type: 'list' },

@@ -10,6 +10,7 @@ import {
   field,
   fromEvent,
   hourOfDay,
+  inRange,
   isWeekend,
   last,
   numberOr0,
@@ -103,6 +104,9 @@ export const userActivityV2 = featureView({
   ttl: '30d',
   owner: 'growth',
   description: 'What a user has done lately, with what and on what',
+  contract: { freshWithin: '1d', mostMissing: { last_event_type: 0, last_device_type: 0.5 }, mostViolations: 0.01 },
+  // More is a robot: it would be the most engaged user.
+  rules: { is_a_person: inRange('activity_count_1h', { min: 0, max: 2_000 }, 'warn') },
   features: {
     ...common,
     ...count({ as: 'click_count', where: isClick, what: 'Clicks' }).over('24h', '7d'),

@@ -16,3 +16,16 @@ test('events of a user count in their windows, and a session ends', () => {
   features.advance('1h');
   assert.equal(features.row(userActivityV2, { user_id: 'u1' })?.is_active_session, false);
 });
+
+test('the contract holds on events as they are, and not when devices go missing or none come', async () => {
+  const features = new FeatureTest([userActivityV2], { now: '2026-01-05T12:00:00Z' });
+  const click = (user: string, fields: object) =>
+    features.ingest({ event_id: `${user}-1`, user_id: user, event_type: 'click', timestamp: features.now, ...fields });
+  for (let user = 0; user < 10; user += 1) click(`u${user}`, { device_type: 'mobile' });
+  assert.deepEqual(await features.brokenTerms(userActivityV2), []);
+  // A release of the app that sends no device.
+  for (let user = 10; user < 30; user += 1) click(`u${user}`, {});
+  assert.deepEqual(await features.brokenTerms(userActivityV2), ['missing last_device_type']);
+  features.advance('2d');
+  assert.ok((await features.brokenTerms(userActivityV2)).includes('freshness'));
+});

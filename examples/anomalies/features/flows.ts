@@ -54,6 +54,7 @@ export const hostTraffic = featureView({
   ttl: '7d',
   owner: 'security',
   description: 'Flows of a host: how many, to whom, and of what size',
+  contract: { freshWithin: '1h', mostMissing: { port: 0 } },
   features: {
     port: field('port', 'long', 'Port of the newest flow'),
     ...count({ as: 'flows', what: 'Flows' }).over('10m'),

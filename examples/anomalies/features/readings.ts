@@ -10,6 +10,7 @@ import {
   id,
   mean,
   numberOr0,
+  oneOf,
   variance,
 } from 'headwater/features';
 import { z } from 'zod';
@@ -49,6 +50,9 @@ export const seasonalReading = featureView({
   ttl: '30d',
   owner: 'operations',
   description: 'How far a reading is from what the machine shows at this hour of the day',
+  contract: { freshWithin: '2h', mostMissing: { value: 0 }, mostViolations: 0.05 },
+  // A day on which one reading in twenty is an alarm says more of sensors, or of their units, than of machines.
+  rules: { is_usual: oneOf('is_alarm', [false], 'warn') },
   features: {
     value: field('value', 'double', 'The reading'),
     ...count({ as: 'readings', what: 'Readings of this hour' }).over('14d'),

@@ -11,4 +11,6 @@ export const flowAnomalies = defineModel({
     columns: ['flows_10m', 'distinct_port_10m', 'distinct_peer_10m', 'log_bytes', 'log_largest'],
     params: { contamination: 0.002 },
   },
+  // A forest learns what is usual: when that moves, its alarms mean something else.
+  monitoring: { minRows: 100 },
 });

@@ -15,6 +15,7 @@ import { type Attack, causesOf, type Message, makeCloses, makeFlows, makeReading
 import { seasonalReading } from '../features/readings.ts';
 import { averagePrecision, plainDeviations, readCsv } from '../judgement.ts';
 import { readingOf } from '../machines.ts';
+import type { DayOfAlarms } from '../workflows/alarms_daily.ts';
 
 // Readings over MQTT, flows and prices → features and scores → alarms with causes; `npm run case`.
 
@@ -167,6 +168,23 @@ test('anomalies are found, and their causes named', { timeout: 900_000 }, async 
       if (each === 0) console.log(`${press} ${metric}: ${row?.cause}`);
     }
     await plant.endAsync();
+
+    // The daily workflow: the alarms of the day, with their causes.
+    const day = (await PlatformProcess.runWorkflow(
+      data,
+      'alarms',
+      {
+        schedule: {
+          name: 'alarms',
+          time: new Date(endMs).toISOString(),
+          date: new Date(endMs).toISOString().slice(0, 10),
+        },
+      },
+      { MQTT_URL: mqtt.url },
+    )) as DayOfAlarms;
+    assert.ok(day.readings >= live.length && day.alarms > 0, JSON.stringify(day));
+    const [alarm = ''] = (await readFile(day.path, 'utf8')).split('\n');
+    console.log(`${day.alarms} alarms of ${day.readings} readings in the last day, such as ${alarm}`);
 
     // A scan of ports, now: the next answer is an alarm.
     const host = 'host-0';

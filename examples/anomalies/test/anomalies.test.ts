@@ -112,3 +112,22 @@ test('judgement: average precision, causes, and files', () => {
     { a: '', b: '2' },
   ]);
 });
+
+test('the contract holds on readings as they are, and not when a sensor has another unit or is silent', async () => {
+  const end = Date.parse('2026-01-09T12:00:00Z');
+  const features = new FeatureTest([seasonalReading], { now: '2026-01-09T12:00:00Z', allowedLateness: '30d' as never });
+  const send = (topic: string, at: string, value: number) =>
+    features.ingest(readingOf({ levels: topic.split('/'), payload: Buffer.from(JSON.stringify({ at, value })) }));
+  const usual = makeReadings(2, 8, end, 1).filter(({ fault }) => fault === undefined);
+  for (const { topic, at, value } of usual) send(topic, at, value);
+  assert.deepEqual(await features.brokenTerms(seasonalReading), []);
+  // A day in degrees Fahrenheit: the first reading of each hour shows it.
+  features.advance('1d');
+  for (const { topic, at, value } of usual.filter(
+    (each) => Date.parse(each.at) > end - DAY_MS && each.at.slice(14, 16) === '00',
+  ))
+    send(topic, new Date(Date.parse(at) + DAY_MS).toISOString(), value * 1.8 + 32);
+  assert.deepEqual(await features.brokenTerms(seasonalReading), ['violations']);
+  features.advance('2d');
+  assert.deepEqual(await features.brokenTerms(seasonalReading), ['freshness']);
+});

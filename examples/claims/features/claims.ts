@@ -10,6 +10,7 @@ import {
   field,
   fromEvent,
   id,
+  inRange,
   numberOr0,
   parseRfc3339,
   sum,
@@ -64,6 +65,7 @@ export const claimView = featureView({
   ttl: '366d',
   owner: 'insurance',
   description: 'Claims on a policy, and which rules the newest one breaks',
+  contract: { freshWithin: '2d', mostMissing: 0, mostViolations: 0.01 },
   features: {
     claim_id: field('claim_id', 'string', 'The newest claim'),
     amount: field('amount', 'double', 'Amount of the newest claim'),
@@ -102,5 +104,10 @@ export const claimView = featureView({
       'Whether no rule is broken',
       (row) => row.broken_rules === '',
     ),
+  },
+  rules: {
+    // Beyond these, a producer has mixed up units or times.
+    amount_is_plausible: inRange('share_of_insured', { min: 0, max: 10 }, 'warn'),
+    delay_is_plausible: inRange('days_to_report', { min: -30, max: 3_650 }, 'warn'),
   },
 });

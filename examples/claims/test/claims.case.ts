@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -8,6 +8,7 @@ import { createClient } from 'headwater/client';
 import { bootstrapInterval, PlatformProcess, quantile } from 'headwater/testing';
 import { makeClaims } from '../claims_generator.ts';
 import type { Decision, Triage } from '../triage.ts';
+import type { DayOfDecisions } from '../workflows/decide_daily.ts';
 
 // Claims as they are reported → features → broken rules → decisions with evidence; `npm run case`.
 
@@ -59,6 +60,18 @@ test('claims are triaged', { timeout: 600_000 }, async () => {
       }
     }
     assert.deepEqual(await triage(['unknown']), [null]);
+
+    // The nightly workflow: the contract holds, and each claim of the last day has the decision that was answered.
+    const day = (await PlatformProcess.runWorkflow(join(folder, 'data'), 'decide')) as DayOfDecisions;
+    const kept = (await readFile(day.path, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Triage);
+    const answered = new Map(judged.map(({ triage: of }) => [of.claim_id, of]));
+    const both = kept.filter(({ claim_id: id }) => answered.has(id));
+    assert.ok(both.length > 10 && kept.length === day.reject + day.review + day.pay, JSON.stringify(day));
+    for (const each of both) assert.deepEqual(each, answered.get(each.claim_id));
+    console.log(`decisions of the last day: ${day.reject} reject, ${day.review} review, ${day.pay} pay`);
 
     const rules = [...new Set(judged.flatMap((each) => each.triage.rules))].sort();
     console.table(

@@ -52,3 +52,15 @@ test('the claims are the same for the same seed', () => {
   assert.deepEqual(makeClaims(200, Date.parse(NOW), 1), claims);
   assert.equal(new Set(claims.breaches.values()).size, 6);
 });
+
+test('the contract holds on claims as they are, and not on amounts in another unit or when none come', async () => {
+  const features = new FeatureTest([claimView], { now: NOW });
+  const { claims } = makeClaims(200, Date.parse(NOW), 2);
+  features.ingest(...claims.map((each) => ({ ...each })));
+  assert.deepEqual(await features.brokenTerms(claimView), []);
+  for (let each = 0; each < 20; each += 1)
+    features.ingest(claim({ event_id: `s${each}`, claim_id: `s${each}`, policy_id: `s${each}`, amount: 100_000 }));
+  assert.deepEqual(await features.brokenTerms(claimView), ['violations']);
+  features.advance('3d');
+  assert.ok((await features.brokenTerms(claimView)).includes('freshness'));
+});

@@ -54,6 +54,7 @@ export const creditView = featureView({
   ttl: '366d',
   owner: 'risk',
   description: 'How a credit line is used and paid',
+  contract: { freshWithin: '15d', mostMissing: { utilisation: 0, days_past_due: 0 }, mostViolations: 0.2 },
   features: {
     balance: field('balance', 'double', 'Balance after the newest update'),
     credit_limit: field('credit_limit', 'double', 'Limit after the newest update'),

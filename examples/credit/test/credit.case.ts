@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'headwater/client';
 import { bootstrapInterval, PlatformProcess, quantile } from 'headwater/testing';
+import type { EntityPredictions } from 'headwater/workflows';
 import { makePortfolio } from '../credit_generator.ts';
 import { creditView } from '../features/credit.ts';
 import { areaUnderCurve, REASONS, reasonsOf, scoreOf } from '../reason_codes.ts';
@@ -100,6 +101,11 @@ test('credit lines are scored', { timeout: 600_000 }, async () => {
     assert.ok(after > before, `${after} after ${before}`);
     const reasons = await explain(line);
     console.log(`${line}: score ${scoreOf(before)}, ${scoreOf(after)} after a late payment: ${reasons.join(' ')}`);
+
+    // The nightly workflow: the contract holds, and every line has a risk.
+    const night = (await PlatformProcess.runWorkflow(data, 'score')) as EntityPredictions;
+    assert.deepEqual([night.rows, night.refused, night.version], [LINES, 0, 1]);
+    console.log(`${night.rows} lines have a risk in ${night.path.slice(data.length + 1)}`);
 
     const area = (of: (each: Judged) => number) =>
       bootstrapInterval(judged, (drawn) => areaUnderCurve(drawn.map((each) => ({ ...each, risk: of(each) }))));

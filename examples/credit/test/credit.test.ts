@@ -54,3 +54,27 @@ test('the portfolio is the same for the same seed, and few lines default', () =>
   const share = portfolio.outcomes.filter(({ label }) => label === 1).length / portfolio.outcomes.length;
   assert.ok(share > 0.03 && share < 0.2, String(share));
 });
+
+test('the contract holds on updates as they are, and not on balances in another unit or when none come', async () => {
+  const now = '2026-01-05T12:00:00Z';
+  const features = new FeatureTest([creditView], { now, allowedLateness: '400d' as never });
+  const { updates } = makePortfolio(100, Date.parse(now), 2);
+  const newest = (updates.at(-1) as { timestamp: string }).timestamp;
+  const shift = Date.parse(now) - Date.parse(newest);
+  const moved = updates.map((each) => ({
+    ...each,
+    timestamp: new Date(Date.parse(each.timestamp) + shift).toISOString(),
+  }));
+  features.ingest(...moved);
+  assert.deepEqual(await features.brokenTerms(creditView), []);
+  // Balances in cents, of half of the lines.
+  for (let line = 0; line < 50; line += 1)
+    features.ingest({
+      ...moved[0],
+      ...{ event_id: `s${line}`, user_id: `line${line}`, credit_line_id: `line${line}`, timestamp: now },
+      ...{ balance: 30_000, credit_limit: 5_000 },
+    });
+  assert.deepEqual(await features.brokenTerms(creditView), ['violations']);
+  features.advance('16d');
+  assert.ok((await features.brokenTerms(creditView)).includes('freshness'));
+});

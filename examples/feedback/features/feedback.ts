@@ -1,4 +1,15 @@
-import { count, distinct, entity, expression, featureView, fromEvent, mean, min, source } from 'headwater/features';
+import {
+  count,
+  distinct,
+  entity,
+  expression,
+  featureView,
+  fromEvent,
+  inRange,
+  mean,
+  min,
+  source,
+} from 'headwater/features';
 import { z } from 'zod';
 import { LONGEST_TEXT } from '../insights/contract.ts';
 import { type EventInsights, eventInsights } from '../insights/event_insights.ts';
@@ -29,6 +40,9 @@ const found = (event: Readonly<Record<string, unknown>>): EventInsights => event
 export const feedbackView = featureView({
   ...{ name: 'customer_feedback', version: 1, entity: customer, source: feedback, ttl: '90d', owner: 'care' },
   description: 'Sentiment and safety concerns of a customer, as of the newest text',
+  contract: { freshWithin: '2d', mostMissing: { sentiment: 0, language: 0, topic: 0 }, mostViolations: 0.25 },
+  // One adverse event is a matter of its own; a quarter of a day's comments is an incident, or a detector that has gone wrong.
+  rules: { reports_no_harm: inRange('adverse', { max: 0 }, 'warn') },
   features: {
     sentiment: fromEvent('string', 'Sentiment of the newest text', (event) => found(event).sentiment, {
       uses: { found },

@@ -7,6 +7,7 @@ import {
   featureView,
   field,
   hourOfDay,
+  inRange,
   isWeekend,
   max,
   mean,
@@ -37,6 +38,7 @@ export const fraudView = featureView({
   ttl: '30d',
   owner: 'risk',
   description: 'Spending behaviour of a card account as of its newest transaction',
+  contract: { freshWithin: '1d', mostMissing: { amount: 0, merchant_category: 0 }, mostViolations: 0.02 },
   features: {
     amount: field('amount', 'double', 'Amount of the transaction, in its currency'),
     merchant_category: field('merchant_category', 'string', 'Category of the merchant'),
@@ -96,4 +98,6 @@ export const fraudView = featureView({
       { uses: { clamp01, numberOr0, CATEGORY_RISK } },
     ),
   },
+  // Beyond it, an acquirer sends cents for euros.
+  rules: { amount_is_plausible: inRange('amount', { min: 0, max: 50_000 }, 'warn') },
 });

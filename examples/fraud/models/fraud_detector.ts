@@ -4,6 +4,7 @@ import { fraudView } from '../features/fraud.ts';
 export const fraudDetector = defineModel({
   name: 'fraud_detector',
   service: fraudView,
+  labels: { feedback: ['legitimate', 'fraud'] },
   training: {
     trainer: 'xgboost',
     classes: ['legitimate', 'fraud'],

@@ -4,7 +4,9 @@ import {
   eventSource,
   expression,
   featureView,
+  field,
   fromEvent,
+  inRange,
   mean,
   numberOr0,
   percentile,
@@ -46,7 +48,14 @@ export const forecastQuality = featureView({
   ttl: '30d',
   owner: 'research',
   description: 'How far forecasts of the next close were off, by what the closes came to',
+  contract: { freshWithin: '5d', mostMissing: { error: 0 }, mostViolations: 0.01, over: '30d' },
+  // Beyond it, a forecast and a close are of different splits.
+  rules: { is_of_one_split: inRange('error', { min: 0, max: 0.4 }, 'warn') },
   features: {
+    previous: field('previous', 'double', 'The close that the forecast was made of'),
+    forecast: field('forecast', 'double', 'The forecast'),
+    actual: field('actual', 'double', 'What the close came to'),
+    outcome_ms: fromEvent('long', 'Time of the close, ms since 1970', (_, at) => at),
     error: fromEvent('double', 'Size of the logarithm of actual over forecast', ({ actual, forecast }) =>
       Math.abs(Math.log(Number(actual) / Number(forecast))),
     ),

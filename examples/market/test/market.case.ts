@@ -177,7 +177,7 @@ test('the next close is forecast', { timeout: 1_200_000 }, async () => {
   await writeFile(outcomes, lines([...known].sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1))));
   await run('features', 'backfill', '--view', 'forecast_quality@1', '--in', outcomes);
 
-  const platform = await PlatformProcess.start(data);
+  const platform = await PlatformProcess.start(data, { MARKET_DATA: folder });
   const latencies: number[] = [];
   const answers = new Map<string, Forecast>();
   try {
@@ -191,6 +191,25 @@ test('the next close is forecast', { timeout: 1_200_000 }, async () => {
       latencies.push(performance.now() - sentMs);
     }
     assert.equal((await fetch(`${platform.urls.serving}/forecast/NONE`, { method: 'POST' })).status, 404);
+    // The weekly report, of the history that is known.
+    const report = (await PlatformProcess.runWorkflow(data, 'report_forecasts', {}, { MARKET_DATA: folder })) as {
+      readonly path: string;
+      readonly closes: number;
+    };
+    const page = await readFile(report.path, 'utf8');
+    assert.equal(page.match(/<svg/g)?.length, symbols.length);
+    // The notebook of the analysis, executed against this platform.
+    const analysis = join(folder, 'analysis.html');
+    const { features, serving } = platform.urls;
+    const notebook = ['notebooks', 'run', 'notebooks/prediction_analysis.ipynb', '--out', analysis];
+    await PlatformProcess.command(data, notebook, {
+      ...{ FEATURES_URL: features, SERVING_URL: serving, SYMBOLS: symbols.join(',') },
+    });
+    assert.match(
+      await readFile(analysis, 'utf8'),
+      /better than the naive forecast: [\s\S]*data:image\/png|data:image\/png[\s\S]*better than the naive forecast: /,
+    );
+    console.log(`report of ${report.closes} closes with ${symbols.length} charts`);
   } finally {
     await platform.terminate();
   }

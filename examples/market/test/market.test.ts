@@ -6,13 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FeatureTest, pluginContract, Random } from 'headwater/testing';
-import type { TaskContext } from 'headwater/workflows';
+import { type TaskContext, writeReport } from 'headwater/workflows';
 import { forecastQuality } from '../features/forecast_quality.ts';
 import { marketView } from '../features/market.ts';
 import { conformalHalfWidth, directionalAccuracy, errorRatio, type Judged } from '../forecast_judgement.ts';
 import { forecast } from '../forecast_route.ts';
 import { storeBars } from '../workflows/collect.ts';
 import { forecastCloses, storeForecasts, trackOutcomes } from '../workflows/forecast.ts';
+import { forecastReport, type KnownForecast } from '../workflows/report_weekly.ts';
 
 test('the average price is that of open, high, low and close', () => {
   const features = new FeatureTest([marketView], { now: '2026-01-05T21:00:00Z' });
@@ -125,4 +126,47 @@ test('a day is forecast, stored, and held against the next close', async () => {
     platform.close();
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+test('a report shows forecasts with intervals beside actual closes and the naive forecast', async () => {
+  const known = Array.from({ length: 8 }, (_, day): KnownForecast => {
+    const at = new Date(Date.parse('2026-01-05T21:00:00Z') + day * 86_400_000).toISOString();
+    return {
+      symbol: day % 2 === 0 ? 'A' : 'B',
+      at,
+      previous: 100,
+      forecast: 101,
+      actual: 102,
+      halfWidth: day < 4 ? null : 0.02,
+    };
+  });
+  const page = forecastReport(known, '2026-01-13T00:00:00Z');
+  assert.deepEqual(
+    page.charts.map(({ title, series, band }) => [title, series.map(({ name }) => name), band?.length]),
+    ['A', 'B'].map((symbol) => [symbol, ['actual', 'forecast', 'naive'], 2]),
+  );
+  assert.equal(page.before[0]?.rows[0]?.[5], 1);
+  const folder = await mkdtemp(join(tmpdir(), 'market-report-'));
+  try {
+    assert.match(await readFile(await writeReport(folder, page), 'utf8'), /<svg[\s\S]*naive/);
+    assert.match(await readFile(join(folder, 'report.md'), 'utf8'), /!\[A\]\(chart_1\.svg\)/);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test('the contract holds on outcomes as they are, and not across a split or when none come', async () => {
+  const features = new FeatureTest([forecastQuality], { now: '2026-01-05T21:00:00Z' });
+  const outcome = (symbol: string, actual: number) =>
+    features.ingest({
+      ...{ event_id: `${symbol}-${features.now}`, event_type: 'forecast_outcome', timestamp: features.now, symbol },
+      ...{ previous: 100, forecast: 101, actual },
+    });
+  outcome('AMZN', 102);
+  assert.deepEqual(await features.brokenTerms(forecastQuality), []);
+  features.advance('1d');
+  outcome('AMZN', 5);
+  assert.deepEqual(await features.brokenTerms(forecastQuality), ['violations']);
+  features.advance('7d');
+  assert.ok((await features.brokenTerms(forecastQuality)).includes('freshness'));
 });

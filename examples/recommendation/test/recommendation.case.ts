@@ -8,16 +8,15 @@ import { createClient } from 'headwater/client';
 import { bootstrapInterval, PlatformProcess, quantile } from 'headwater/testing';
 import { contextsOf, EVERYWHERE } from '../context_statistics.ts';
 import { makeVisits } from '../interactions_generator.ts';
-import { factorise } from '../matrix_factorisation.ts';
 import { ndcgAt, recallAt } from '../ranking_metrics.ts';
 import { ALGORITHMS, type Recommended } from '../recommend_route.ts';
+import { countsOf } from '../workflows/learn_tastes.ts';
 
 // Visits of four weeks → factors → embeddings in the stores → POST /recommend, judged by each visitor's newest visit; `npm run case`.
 
 const USERS = 400;
 const ITEMS = 300;
 const K = 20;
-const LARGEST_PUSH = 500;
 
 interface Judged {
   readonly algorithm: string;
@@ -38,16 +37,17 @@ test('products are recommended', { timeout: 600_000 }, async () => {
   await writeFile(events, interactions.map((each) => `${JSON.stringify(each)}\n`).join(''));
   await PlatformProcess.command(data, ['features', 'backfill', '--view', 'visitor_history@1', '--in', events]);
 
-  const counts = new Map<string, Map<string, number>>();
-  for (const { user_id: user, item_id: item, kind } of interactions) {
-    const ofUser = counts.get(user) ?? new Map<string, number>();
-    ofUser.set(item, (ofUser.get(item) ?? 0) + (kind === 'purchase' ? 3 : 1));
-    counts.set(user, ofUser);
-  }
-  const factors = factorise(counts, 1);
+  const products = join(folder, 'products.jsonl');
+  await writeFile(
+    products,
+    [...categories].map(([item_id, category]) => `${JSON.stringify({ item_id, category })}\n`).join(''),
+  );
+  const counts = countsOf(interactions);
   const contexts = contextsOf(interactions, categories);
 
-  const platform = await PlatformProcess.start(data);
+  const port = await PlatformProcess.freePort();
+  const settings = { FEATURE_API_PORT: String(port), FEATURES_URL: `http://127.0.0.1:${port}`, PRODUCTS: products };
+  const platform = await PlatformProcess.start(data, settings);
   try {
     const { gateway, features } = platform.urls;
     const post = async <T>(path: string, body: unknown): Promise<T> => {
@@ -58,25 +58,11 @@ test('products are recommended', { timeout: 600_000 }, async () => {
       return (await answer.json()) as T;
     };
     const at = new Date().toISOString();
-    const push = async (view: string, rows: readonly object[]): Promise<void> => {
-      for (let from = 0; from < rows.length; from += LARGEST_PUSH) {
-        const part = rows.slice(from, from + LARGEST_PUSH).map((row) => ({ ...row, at }));
-        assert.equal((await post<{ written: number }>('/features/push', { view, rows: part })).written, part.length);
-      }
-    };
-    const taste = (vector: Float64Array): number[] => Array.from(vector, Math.fround);
-    await push(
-      'user_taste@1',
-      [...factors.users].map(([user_id, vector]) => ({ user_id, taste: taste(vector) })),
-    );
-    await push(
-      'item_taste@1',
-      [...factors.items].map(([item_id, vector]) => ({
-        ...{ item_id, taste: taste(vector), category: categories.get(item_id) },
-      })),
-    );
-    await push('context_statistics@1', contexts);
-
+    const learned = await PlatformProcess.runWorkflow(data, 'learn', {}, settings);
+    assert.deepEqual(learned, {
+      ...{ interactions: interactions.length, visitors: USERS },
+      ...{ products: new Set(interactions.map(({ item_id: item }) => item)).size, contexts: contexts.length },
+    });
     const popular = contexts.find(({ context }) => context === EVERYWHERE)?.popular as readonly string[];
     const latencies: number[] = [];
     const judged: Judged[] = [];

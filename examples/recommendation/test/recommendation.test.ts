@@ -80,3 +80,30 @@ test('parts of the day, recall and gain', () => {
   assert.equal(ndcgAt(2, ['a', 'b'], relevant), 1);
   assert.ok(Math.abs(ndcgAt(3, ['x', 'a', 'b'], relevant) - (1 / Math.log2(3) + 0.5) / (1 + 1 / Math.log2(3))) < 1e-12);
 });
+
+test('the contract holds on visits as they are, and not with a crawler among them or when none come', async () => {
+  const features = new FeatureTest([visitorHistory], {
+    now: new Date(NOW).toISOString(),
+    allowedLateness: '60d' as never,
+  });
+  features.ingest(
+    ...makeVisits(30, 40, NOW + 3 * 86_400_000, 3)
+      .interactions.filter(({ at }) => Date.parse(at) <= NOW)
+      .map((each) => ({ ...each })),
+  );
+  assert.deepEqual(await features.brokenTerms(visitorHistory), []);
+  for (let each = 0; each < 1_001; each += 1)
+    features.ingest({
+      ...{
+        event_type: 'interaction',
+        interaction_id: `c${each}`,
+        user_id: 'crawler',
+        item_id: `p${each}`,
+        kind: 'view',
+      },
+      ...{ country: 'DE', at: features.now },
+    });
+  assert.deepEqual(await features.brokenTerms(visitorHistory), ['violations']);
+  features.advance('8d');
+  assert.ok((await features.brokenTerms(visitorHistory)).includes('freshness'));
+});

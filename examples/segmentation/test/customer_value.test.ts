@@ -43,3 +43,23 @@ test('profiles are in the units of the data, and groupings are compared up to th
   // scikit-learn's example: adjusted_rand_score([0, 0, 1, 1], [0, 0, 1, 2])
   assert.ok(Math.abs(adjustedRandIndex(pairs('aabb', 'xxyz')) - 0.5714) < 1e-4);
 });
+
+test('the contract holds on orders as they are, and not on amounts in another unit or when none come', async () => {
+  const now = Date.parse('2026-01-05T12:00:00Z');
+  const features = new FeatureTest([customerValue], { now: '2026-01-05T12:00:00Z', allowedLateness: '400d' as never });
+  features.ingest(...makeOrders(200, now, 2).orders.map((order) => ({ ...order })));
+  assert.deepEqual(await features.brokenTerms(customerValue), []);
+  for (let each = 0; each < 20; each += 1)
+    features.ingest({
+      ...{
+        event_type: 'order',
+        order_id: `s${each}`,
+        customer_id: `s${each}`,
+        amount: 90_000,
+        ordered_at: features.now,
+      },
+    });
+  assert.deepEqual(await features.brokenTerms(customerValue), ['violations']);
+  features.advance('8d');
+  assert.ok((await features.brokenTerms(customerValue)).includes('freshness'));
+});

@@ -6,10 +6,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'headwater/client';
 import { bootstrapInterval, PlatformProcess, quantile } from 'headwater/testing';
-import { customerValue } from '../features/customer_value.ts';
+import { readPredictions } from 'headwater/workflows';
 import { customerSegment } from '../features/segments.ts';
 import { makeOrders } from '../orders_generator.ts';
-import { type Assigned, adjustedRandIndex, profilesOf, quartersByRank } from '../segment_profiles.ts';
+import { type Assigned, adjustedRandIndex, quartersByRank } from '../segment_profiles.ts';
+import type { Segmented } from '../workflows/segment_nightly.ts';
 
 // Orders of a year → features → K-means → segments online, in batch and as a feature; `npm run case`.
 
@@ -51,53 +52,33 @@ test('customers are segmented', { timeout: 600_000 }, async () => {
   assert.ok((card.metrics.silhouette_of_4_clusters as number) > (card.metrics.silhouette_of_3_clusters as number));
   await run('models', 'promote', 'customer_segments', '1');
 
-  const platform = await PlatformProcess.start(data);
+  const port = await PlatformProcess.freePort();
+  const settings = { FEATURE_API_PORT: String(port), FEATURES_URL: `http://127.0.0.1:${port}` };
+  const platform = await PlatformProcess.start(data, settings);
   try {
     const { gateway, features, serving } = platform.urls;
     const client = createClient({ gatewayUrl: gateway, featuresUrl: features, servingUrl: serving });
     const ids = [...kinds.keys()];
 
-    // In batch: rows as they are online, a file of them, and the file of their segments.
-    const values = await client.features.of(customerValue).getMany(ids);
-    const rows = ids.map((id, at) => {
-      const row = values[at];
-      assert.ok(row !== undefined && row.recency_days !== null, id);
-      return { customer_id: id, ...row };
-    });
-    const input = join(folder, 'customers.jsonl');
-    await writeFile(input, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-    const out = join(folder, 'segments');
-    await run('predictions', 'batch', 'customer_segments', '--in', input, '--out', out, '--format', 'jsonl');
-    const [file = ''] = (await readdir(out)).filter((name) => name.endsWith('.jsonl'));
-    const batch = (await readFile(join(out, file), 'utf8'))
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { readonly customer_id: string; readonly prediction: string });
+    // The nightly workflow: the contract holds, every customer has a segment, as a feature too, and each segment a profile.
+    const segmented = (await PlatformProcess.runWorkflow(data, 'segment', {}, settings)) as Segmented;
+    assert.equal(segmented.customers, CUSTOMERS);
+    const [folderOfDay = ''] = await readdir(join(data, 'predictions/model=customer_segments'));
+    const [runOfDay = ''] = await readdir(join(data, 'predictions/model=customer_segments', folderOfDay));
+    const batch = await readPredictions(join(data, 'predictions/model=customer_segments', folderOfDay, runOfDay));
     assert.equal(batch.length, ids.length);
-    const inBatch = new Map(batch.map((line) => [line.customer_id, line]));
-    const segmentOf = new Map(batch.map((line) => [line.customer_id, line.prediction]));
-    const distanceOf = (id: string, segment: string): number =>
-      Number((inBatch.get(id) as unknown as Record<string, number>)[`distance_${segment}`]);
-
-    // The segment as a feature, and what customers of each are like.
-    const at = new Date().toISOString();
-    const assigned: Assigned[] = rows.map((row) => ({
-      ...{ customer_id: row.customer_id, segment_id: segmentOf.get(row.customer_id) as string },
-      ...{ recency_days: row.recency_days as number, frequency: row.frequency_365d },
-      ...{ monetary: row.monetary_365d as number, basket: row.basket_365d as number },
-    }));
-    const push = (view: string, pushed: readonly object[]) =>
-      post<{ written: number }>(`${features}/features/push`, { view, rows: pushed });
-    for (let from = 0; from < assigned.length; from += 1_000) {
-      const part = assigned.slice(from, from + 1_000);
-      const distances = part.map(({ customer_id: id, segment_id: segment }) => ({
-        ...{ customer_id: id, segment_id: segment, distance: 0, at },
-      }));
-      assert.equal((await push('customer_segment@1', distances)).written, part.length);
-    }
-    await push(
-      'segment_profile@1',
-      profilesOf(assigned).map((profile) => ({ ...profile, at })),
+    const inBatch = new Map(batch.map((line) => [line.entity, line]));
+    const segmentOf = new Map(batch.map((line) => [line.entity, String(line.prediction)]));
+    const distanceOf = (id: string, segment: string): number => Number(inBatch.get(id)?.[`distance_${segment}`]);
+    const assigned = batch.map(
+      (row): Assigned => ({
+        ...{ customer_id: row.entity, segment_id: String(row.prediction), recency_days: Number(row.recency_days) },
+        ...{
+          frequency: Number(row.frequency_365d),
+          monetary: Number(row.monetary_365d),
+          basket: Number(row.basket_365d),
+        },
+      }),
     );
     const stored = await client.features.of(customerSegment).get('c0');
     assert.equal(stored?.segment_id, segmentOf.get('c0'));

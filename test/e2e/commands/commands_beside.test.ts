@@ -33,6 +33,12 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   demo: { behaviour: 'refuses', args: ['--events', '100'] },
   init: { behaviour: 'apart', args: ['written', '--template', 'fraud'] },
   'generate client': { behaviour: 'apart', args: ['--out', 'client.ts'], says: /client\.ts/ },
+  'notebooks run': {
+    behaviour: 'apart',
+    args: ['missing.ipynb', '--out', 'a.html', '--timeout', 'soon'],
+    code: 2,
+    says: /soon/,
+  },
   'notebooks start': { behaviour: 'apart', args: ['--idle', 'soon'], code: 2, says: /soon/ },
   dev: { behaviour: 'apart', args: ['--role', 'nothing'], code: 2, says: /nothing is not a role/ },
   test: { behaviour: 'apart', args: ['no_such.test.ts'], code: 2, says: /no file matches/ },
@@ -60,6 +66,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'features validate': { behaviour: 'apart' },
   'features rebuild-online': { behaviour: 'talks' },
   'features check': { behaviour: 'talks' },
+  'report write': { behaviour: 'talks', args: ['--out', 'report'], says: /report\.html/ },
   'features consistency': { behaviour: 'talks' },
   'features export': { behaviour: 'talks', args: ['--view', 'fraud@1', '--out', 'exported'] },
   'features import': {

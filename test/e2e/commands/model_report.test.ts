@@ -72,3 +72,18 @@ test('what is told on a schedule: a page of each model that is served, in a buck
   const unknown = await runCommand(folder, ['monitor', 'report', 'nobody'], env);
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('no window of nobody was compared yet')]);
 }, 120_000);
+
+test('a report of the last days, in a bucket, with its pictures', async () => {
+  const env = {
+    ...{ AWS_ENDPOINT_URL_S3: serviceAddress('TEST_S3_ENDPOINT'), AWS_REGION: config.region },
+    ...{ AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey },
+  };
+  const args = ['report', 'write', '--out', `s3://${BUCKET}/week/{date}`, '--days', '366'];
+  const { code, stdout } = await runCommand(folder, args, env);
+  const place = `s3://${BUCKET}/week/${new Date().toISOString().slice(0, 10)}`;
+  expect([code, stdout]).toEqual([0, expect.stringContaining(`${place}/report.html`)]);
+  const found = await new S3Files(config).glob(`${place}/*`);
+  expect(found.map((path) => path.slice(place.length + 1)).sort()).toEqual(
+    expect.arrayContaining(['chart_1.svg', 'chart_2.svg', 'report.html', 'report.md']),
+  );
+}, 60_000);

@@ -3,7 +3,18 @@ import { testExample } from '../../support/example_cases.ts';
 
 // Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
 
-test.each(['anomalies', 'claims', 'compliance', 'credit', 'federated', 'market', 'recommendation', 'segmentation'])(
+test.each([
+  'activity',
+  'anomalies',
+  'claims',
+  'compliance',
+  'credit',
+  'federated',
+  'fraud',
+  'market',
+  'recommendation',
+  'segmentation',
+])(
   'the tests of %s pass',
   async (example) => {
     const { code, output } = await testExample(example);
@@ -12,7 +23,7 @@ test.each(['anomalies', 'claims', 'compliance', 'credit', 'federated', 'market',
   120_000,
 );
 
-test.each(['claims', 'compliance', 'federated', 'recommendation'])(
+test.each(['claims', 'compliance', 'federated', 'fraud', 'recommendation'])(
   '%s runs from events to answers that hold against its baseline',
   async (example) => {
     const { code, output } = await testExample(example, [`test/${example}.case.ts`]);

@@ -94,6 +94,20 @@ test('every format in and out: each row once, with the score that serving gives'
   ]);
 });
 
+test('booleans of CSV are written out, or 0 and 1 as in training sets', async () => {
+  const rows = rowsOf(0, 6);
+  put(
+    'rows.csv',
+    encodeRows(
+      'csv',
+      rows.map((row) => ({ ...row, weekend: Number(row.weekend) })),
+    ),
+  );
+  await scoreAll();
+  const found = new Map((await answers()).map((each) => [each.id, Number(each.probability_fraud)]));
+  for (const row of rows) expect(found.get(row.id)).toBeCloseTo(scoreOf(row), 5);
+});
+
 test('rows that the model cannot take lie apart, with the reasons; NaN and nothing are missing', async () => {
   const rows: Record<string, unknown>[] = rowsOf(0, 10);
   rows[3] = { ...rows[3], category: 'z', amount: null };
