@@ -32,7 +32,11 @@ export interface BenchServing {
 /** The serving tier in this process, with everything on but places to send predictions to: they are written out, and dropped. */
 export async function serveForBench(
   packages: Readonly<Record<string, ModelPackage>>,
-  { online, views = [] }: { readonly online?: OnlineStore; readonly views?: readonly FeatureView[] } = {},
+  {
+    online,
+    views = [],
+    settings = {},
+  }: { readonly online?: OnlineStore; readonly views?: readonly FeatureView[]; readonly settings?: object } = {},
 ): Promise<BenchServing> {
   const registry = new LocalRegistry({ kind: 'local', directory: mkdtempSync(join(tmpdir(), 'bench-')) });
   for (const [name, model] of Object.entries(packages)) {
@@ -40,7 +44,11 @@ export async function serveForBench(
     await registry.transition(name, version, 'Production');
   }
   const metrics = createMetricsRegistry();
-  const config = servingConfigSchema.parse({ port: 0, models: Object.keys(packages).map((name) => ({ name })) });
+  const config = servingConfigSchema.parse({
+    port: 0,
+    models: Object.keys(packages).map((name) => ({ name })),
+    ...settings,
+  });
   const base = { log: silentLogger, clock: systemClock, metrics };
   const models = new ModelServer({ ...base, registry }, config);
   const sink = {

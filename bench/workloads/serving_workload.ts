@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assetPath } from '#kernel/project_root';
@@ -71,6 +71,47 @@ export async function startFastApi(modelFolder: string): Promise<{ readonly url:
   });
   return {
     url,
+    async stop() {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The same model behind MLServer and onnxruntime, in MLServer's own process. */
+export async function startMlServer(
+  modelFolder: string,
+  name: string,
+): Promise<{ readonly address: string; stop(): Promise<void> }> {
+  const venv = join(cacheFolder, 'bench-mlserver-1');
+  await once(venv, 'installing MLServer to compare with', async () => {
+    await run('python3', ['-m', 'venv', venv]);
+    const requirements = assetPath('bench/python/mlserver_requirements.txt');
+    await run(join(venv, 'bin/pip'), ['install', '-q', '--disable-pip-version-check', '-r', requirements]);
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'mlserver-'));
+  copyFileSync(assetPath('bench/python/mlserver_onnx.py'), join(folder, 'mlserver_onnx.py'));
+  const [http, grpc, metrics] = [await freePort(), await freePort(), await freePort()];
+  const settings = {
+    ...{ host: '127.0.0.1', http_port: http, grpc_port: grpc, metrics_port: metrics },
+    ...{ parallel_workers: 0, debug: false },
+  };
+  writeFileSync(join(folder, 'settings.json'), JSON.stringify(settings));
+  const model = {
+    name,
+    implementation: 'mlserver_onnx.OnnxModel',
+    parameters: { uri: join(modelFolder, 'model.onnx') },
+  };
+  writeFileSync(join(folder, 'model-settings.json'), JSON.stringify(model));
+  const server = await startProcess({
+    ...{ name: 'MLServer', command: join(venv, 'bin/mlserver'), args: ['start', folder], cwd: folder },
+    env: { PATH: `${join(venv, 'bin')}:${process.env.PATH}` },
+    logFile: join(folder, 'server.log'),
+    isReady: async () => (await fetch(`http://127.0.0.1:${http}/v2/models/${name}/ready`)).ok,
+    readyWithinMs: 60_000,
+  });
+  return {
+    address: `127.0.0.1:${grpc}`,
     async stop() {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
