@@ -18,7 +18,7 @@ import { run } from './services/install.ts';
 import { startServers } from './services/start_all.ts';
 
 // npm run check:autoscaling: the production overlay with KEDA in a cluster whose API server, controllers, scheduler and KEDA are the real ones. Steps of a workflow wait for longer than one
-// worker takes them; Prometheus sees it, KEDA says so, replicas go up, and down again once nothing waits. Each pod of the Deployment is a real worker on this machine (PodsAsWorkers).
+// worker takes them; Prometheus sees it, KEDA reports it, replicas go up, and down again once nothing waits. Each pod of the Deployment is a real worker on this machine (PodsAsWorkers).
 
 const STEPS = 60;
 const STEP_S = 3;

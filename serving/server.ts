@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { controlAccess, hasScope } from '#connectors/http/access';
-import { registerApiDocs } from '#monitoring/http/api_docs';
 import { acceptCompressedBodies } from '#monitoring/http/compressed_body';
+import { registerApiDocs } from '#monitoring/http/docs/api_docs';
 import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http/http_service';
 import { registerPlugins } from '#monitoring/http/role_plugin';

@@ -7,7 +7,7 @@ import { PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
 import type { Health, HealthSource, HealthState } from '#monitoring/health';
-import { registerApiDocs } from '#monitoring/http/api_docs';
+import { registerApiDocs } from '#monitoring/http/docs/api_docs';
 import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http/http_service';
 import { acceptJsonOnly } from '#monitoring/http/json_body';

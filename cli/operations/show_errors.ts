@@ -1,5 +1,5 @@
 import { similarName } from '#kernel/known_names';
-import { errorPages } from '#monitoring/http/error_pages';
+import { errorPages } from '#monitoring/http/docs/error_pages';
 import { print, printList } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 

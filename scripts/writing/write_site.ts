@@ -5,7 +5,7 @@ import { dirname, join, normalize, relative } from 'node:path/posix';
 import { fileURLToPath } from 'node:url';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
-import { errorPages } from '#monitoring/http/error_pages';
+import { errorPages } from '#monitoring/http/docs/error_pages';
 
 // npm run docs:site: the documentation as static pages in site/dist.
 

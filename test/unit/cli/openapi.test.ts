@@ -6,7 +6,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { RouteOptions } from 'fastify';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
-import { errorPages } from '#monitoring/http/error_pages';
+import { errorPages } from '#monitoring/http/docs/error_pages';
 import { silentLogger } from '#monitoring/log';
 import { testProject } from '../../support/platforms/test_project.ts';
 

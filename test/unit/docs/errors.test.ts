@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
-import { errorPages } from '#monitoring/http/error_pages';
+import { errorPages } from '#monitoring/http/docs/error_pages';
 import { declaredErrors, errorsIn, errorsReference } from '#scripts/writing/error_reference';
 
 // `type` of an error's answer leads to its code in docs/errors.md.

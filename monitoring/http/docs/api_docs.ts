@@ -2,9 +2,9 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { EXAMPLE_TIME } from '#kernel/times/event_time_text';
+import { SECURITY_SCHEMES } from '../routes/api_schemas.ts';
+import { declareAccessOf, open } from '../routes/route_access.ts';
 import { errorPages } from './error_pages.ts';
-import { SECURITY_SCHEMES } from './routes/api_schemas.ts';
-import { declareAccessOf, open } from './routes/route_access.ts';
 
 /** GET /docs (interactive) and GET /openapi.json for an application; register before its routes, and after the HttpService, whose error handler it takes over. */
 export async function registerApiDocs(
