@@ -72,7 +72,9 @@ export async function serveTiny(
   await registry.transition('tiny', 1, 'Production');
   await prepare(registry);
   const metrics = createMetricsRegistry({ process: false });
-  const settings = servingConfigSchema.parse({ port: 0, models: [{ name: 'tiny' }], ...config });
+  // On a machine with other work, requests wait longer than production would let them.
+  const patient = { maxQueueMs: 60_000 };
+  const settings = servingConfigSchema.parse({ port: 0, models: [{ name: 'tiny' }], ...patient, ...config });
   const logged: NewPrediction[] = [];
   const base = { log: silentLogger, metrics };
   const kept =

@@ -10,8 +10,7 @@ const CALLERS = 8;
 let serving: TinyServing;
 let agent: Agent;
 beforeEach(async () => {
-  // On a machine with other work, requests wait longer than production would let them.
-  serving = await serveTiny({ maxQueueMs: 60_000 }, async (registry) => {
+  serving = await serveTiny({}, async (registry) => {
     await registry.register({ name: 'tiny', package: tinyModel(3), metrics: { training_seconds: 12.5 }, params: {} });
     await registry.register({ name: 'tiny', package: tinyModel(6), metrics: {}, params: {} });
   });
