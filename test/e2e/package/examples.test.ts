@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { testExample } from '../../support/example_cases.ts';
+import { byForm } from '../../support/jest/forms.ts';
 
 // Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
 
@@ -23,7 +24,13 @@ test.each([
   120_000,
 );
 
-test.each(['claims', 'compliance', 'federated', 'fraud', 'recommendation'])(
+// The others run each night.
+test.each(
+  byForm({
+    short: ['claims', 'federated'],
+    long: ['claims', 'compliance', 'federated', 'fraud', 'recommendation'],
+  }),
+)(
   '%s runs from events to answers that hold against its baseline',
   async (example) => {
     const { code, output } = await testExample(example, [`test/${example}.case.ts`]);
