@@ -6,15 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isMap, parseAllDocuments, visit } from 'yaml';
 import { messageOf } from '#kernel/errors';
-import { assetPath, projectRoot } from '#kernel/project_root';
+import { assetPath } from '#kernel/project_root';
 import { startKeda } from './autoscaling/keda.ts';
 import { PodsAsWorkers } from './autoscaling/pods_as_workers.ts';
 import { startPrometheus } from './autoscaling/prometheus.ts';
 import { startApiServer } from './deployment/api_server.ts';
 import { bindFiles } from './deployment/check_steps_on_nodes.ts';
+import { builtWithKeda, prepareCluster } from './deployment/cluster.ts';
 import { startNodes } from './deployment/kwok_nodes.ts';
 import * as tools from './deployment/tools.ts';
-import { run } from './services/install.ts';
 import { startServers } from './services/start_all.ts';
 
 // npm run check:autoscaling: the production overlay with KEDA in a cluster whose API server, controllers, scheduler and KEDA are the real ones. Steps of a workflow wait for longer than one
@@ -66,9 +66,7 @@ async function checkAutoscaling(): Promise<void> {
   const api = await startApiServer(folder, binaries);
   stops.push(() => api.stop());
   const kubectl = (...args: readonly string[]) => api.kubectl('--namespace', 'headwater', ...args);
-  await kubectl('apply', '--server-side', '-f', definitions);
-  await kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
-  await kubectl('apply', '--server-side', '-f', assetPath('k8s/base/namespace.yaml'));
+  await prepareCluster(kubectl, definitions);
   await bindFiles(api.kubectl, folder);
   const names = ['one', 'two', 'three', 'four', 'five', 'six'];
   const nodes = await startNodes(api, folder, binaries, kwok, names, MANAGER);
@@ -76,8 +74,9 @@ async function checkAutoscaling(): Promise<void> {
   const operator = await startKeda(api, folder, nodes.kubeconfig, keda);
   stops.push(() => operator.stop());
   const manifests = join(folder, 'production.yaml');
-  await writeFile(manifests, (await buildOverlay(kustomize)).replaceAll(PROMETHEUS, prometheus.url));
-  await makeSecrets(kubectl, await readFile(manifests, 'utf8'));
+  const text = (await builtWithKeda(kustomize, folder)).replaceAll(PROMETHEUS, prometheus.url);
+  await writeFile(manifests, text);
+  await makeSecrets(kubectl, text);
   await kubectl('apply', '--server-side', '-f', manifests);
 
   const env = await makeProject(servers.env.TEST_POSTGRES_URL as string);
@@ -150,22 +149,6 @@ async function until<T>(seconds: number, look: () => Promise<T | undefined>): Pr
     if (found !== undefined) return found;
     if (Date.now() > giveUpAt) throw new Error(`not within ${seconds} s`);
     await sleep(LOOK_MS);
-  }
-}
-
-/** The production overlay with the component for KEDA. */
-async function buildOverlay(kustomize: string): Promise<string> {
-  const own = await mkdtemp(join(projectRoot, 'k8s/overlays/.keda-'));
-  try {
-    await writeFile(
-      join(own, 'kustomization.yaml'),
-      'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../production]\ncomponents: [../../components/keda]\n',
-    );
-    const file = join(folder, 'built.yaml');
-    await run(kustomize, ['build', own, '-o', file]);
-    return await readFile(file, 'utf8');
-  } finally {
-    await rm(own, { recursive: true });
   }
 }
 

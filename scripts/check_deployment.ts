@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -9,6 +9,7 @@ import { type CronJob, jobManifest, jobName } from '#workflows/jobs/job_manifest
 import { kubernetesApi } from '#workflows/jobs/kubernetes_api';
 import { type ApiServer, startApiServer } from './deployment/api_server.ts';
 import { bindFiles, checkStepsOnNodes } from './deployment/check_steps_on_nodes.ts';
+import { builtBy, builtWithKeda, prepareCluster } from './deployment/cluster.ts';
 import { startNodes } from './deployment/kwok_nodes.ts';
 import * as tools from './deployment/tools.ts';
 import { run } from './services/install.ts';
@@ -91,15 +92,7 @@ async function checkManifests(): Promise<void> {
   const definitions = await tools.customResources();
   const api = await startApiServer(folder, await tools.kubernetesBinaries());
   server = api;
-  await api.kubectl('apply', '--server-side', '-f', definitions);
-  await api.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
-  // Objects go into a namespace that is there, which says what it thinks of pods.
-  await api.kubectl('apply', '--server-side', '-f', assetPath('k8s/base/namespace.yaml'));
-  const build = async (path: string): Promise<string> => {
-    const file = join(folder, 'built.yaml');
-    await run(kustomize, ['build', path, '-o', file]);
-    return readFile(file, 'utf8');
-  };
+  await prepareCluster(api.kubectl, definitions);
 
   const apply = async (name: string, manifests: string): Promise<void> => {
     const file = join(folder, `${name}.yaml`);
@@ -110,23 +103,13 @@ async function checkManifests(): Promise<void> {
   const built = new Map<string, string>();
   for (const overlay of await readdir(assetPath('k8s/overlays'))) {
     await check(`Kubernetes takes k8s/overlays/${overlay}`, async () => {
-      built.set(overlay, await build(assetPath(`k8s/overlays/${overlay}`)));
+      built.set(overlay, await builtBy(kustomize, assetPath(`k8s/overlays/${overlay}`), folder));
       await apply(overlay, built.get(overlay) as string);
     });
   }
-  await check('Kubernetes takes production with KEDA', async () => {
-    const own = await mkdtemp(join(projectRoot, 'k8s/overlays/.keda-'));
-    try {
-      const text = 'resources: [../production]\ncomponents: [../../components/keda]\n';
-      await writeFile(
-        join(own, 'kustomization.yaml'),
-        `apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n${text}`,
-      );
-      await apply('keda', await build(own));
-    } finally {
-      await rm(own, { recursive: true });
-    }
-  });
+  await check('Kubernetes takes production with KEDA', async () =>
+    apply('keda', await builtWithKeda(kustomize, folder)),
+  );
   await check('Kubernetes takes Jobs of workflow steps, once each, with the graphics processors of a training', () =>
     checkSteps(api, built.get('production') ?? ''),
   );

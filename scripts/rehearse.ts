@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#kernel/errors';
 import { assetPath } from '#kernel/project_root';
 import { type ApiServer, startApiServer } from './deployment/api_server.ts';
+import { prepareCluster } from './deployment/cluster.ts';
 import { type Controllers, startControllers } from './deployment/control_plane.ts';
 import { type Behaviour, Nodes } from './deployment/nodes.ts';
 import * as tools from './deployment/tools.ts';
@@ -104,9 +105,7 @@ function kubectl(...args: readonly string[]): Promise<string> {
 
 /** What operators and a cloud would have made: definitions, Secrets, volumes. */
 async function prepare(definitions: string): Promise<void> {
-  await kubectl('apply', '--server-side', '-f', definitions);
-  await kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
-  await kubectl('apply', '--server-side', '-f', assetPath('k8s/base/namespace.yaml'));
+  await prepareCluster(kubectl, definitions);
   for (const name of SECRETS) await makeSecret(name);
   const volumes = Array.from({ length: 20 }, (_, at) => ({
     ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: `volume-${at}` } },

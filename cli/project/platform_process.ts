@@ -1,8 +1,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { environment } from '#configs/environment';
+import { freePort } from '#connectors/http/free_port';
 import { assetPath } from '#kernel/project_root';
 import { projectFolder } from './loading/find_project.ts';
 
@@ -68,11 +68,7 @@ export class PlatformProcess {
 
   /** Returns a port of this machine that is free, for a listener whose address must be known before the platform starts. */
   static async freePort(): Promise<number> {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
+    return freePort();
   }
 
   /**

@@ -19,10 +19,9 @@ export async function startKeda(
   const certs = join(folder, 'keda');
   await makeAuthority(certs);
   await makeCertificate(certs, 'tls', 'keda');
-  const [grpc, metrics, probe, secure, adapterMetrics] = [
-    ...[await freePort(), await freePort(), await freePort(), await freePort(), await freePort()],
-  ] as const;
-  await register(api, folder, secure as number);
+  const [grpc, metrics, probe] = [await freePort(), await freePort(), await freePort()];
+  const [secure, adapterMetrics] = [await freePort(), await freePort()];
+  await register(api, folder, secure);
   const env = {
     KUBECONFIG: kubeconfig,
     WATCH_NAMESPACE: '',
@@ -35,7 +34,7 @@ export async function startKeda(
       ...[`--metrics-service-bind-address=127.0.0.1:${grpc}`, `--metrics-bind-address=127.0.0.1:${metrics}`],
       ...[`--health-probe-bind-address=127.0.0.1:${probe}`, `--cert-dir=${certs}`, '--enable-webhook-patching=false'],
     ],
-    ...{ isReady: () => acceptsConnections(grpc as number), readyWithinMs: 60_000 },
+    ...{ isReady: () => acceptsConnections(grpc), readyWithinMs: 60_000 },
   });
   try {
     const adapter = await startProcess({

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+export { freePort } from '#connectors/http/free_port';
 
 export interface ProcessSpec {
   readonly name: string;
@@ -105,18 +107,6 @@ async function stopChild(child: ChildProcess, hasEnded: () => boolean, signal: N
     if (Date.now() > killAt) child.kill('SIGKILL');
     await sleep(50);
   }
-}
-
-export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 export function acceptsConnections(port: number): Promise<boolean> {

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once as onceEvent } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { CreateTableCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { CreateRoleCommand, CreateUserCommand, IAMClient, PutRolePolicyCommand } from '@aws-sdk/client-iam';
@@ -17,6 +16,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { CreateTopicCommand, PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
+import { freePort } from '#connectors/http/free_port';
 import type { PlannedResource } from './plan.ts';
 import { ACCOUNT } from './tools.ts';
 
@@ -30,15 +30,6 @@ export interface Moto {
   /** For OpenTofu's own calls. */
   readonly env: Record<string, string>;
   stop(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await onceEvent(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await onceEvent(server, 'close');
-  return port;
 }
 
 export async function startMoto(commands: string): Promise<Moto> {

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { freePort } from '#connectors/http/free_port';
 import { installCommand, optionalPackages } from '#kernel/optional_package';
 import { assetPath } from '#kernel/project_root';
-import { freePort, packTree, progress, secondsSince, userEnvironment } from '../support/platforms/installed_package.ts';
+import { packTree, progress, secondsSince, userEnvironment } from '../support/platforms/installed_package.ts';
 
 // From a tarball and an empty folder to a prediction, with what npm installs: nothing of the repository is in the project's reach.
 
@@ -83,7 +84,7 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
   at = performance.now();
   const ports: Record<string, string> = {};
   for (const name of ['GATEWAY_PORT', 'PIPELINE_PORT', 'FEATURE_API_PORT', 'API_PORT', 'MONITOR_PORT']) {
-    ports[name] = await freePort();
+    ports[name] = String(await freePort());
   }
   const dev = spawn(process.execPath, ['node_modules/headwater/dist/cli/headwater.js', 'dev'], {
     ...{ cwd: project, stdio: ['ignore', 'pipe', 'pipe'], env: { ...env, ...ports } },

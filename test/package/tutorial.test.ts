@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { freePort } from '#connectors/http/free_port';
 import { assetPath } from '#kernel/project_root';
 import {
-  freePort,
   packTree,
   progress,
   runCommand,
@@ -83,7 +83,7 @@ interface Followed {
 async function follow(name: string, pages: readonly string[]): Promise<Followed> {
   const steps = pages.flatMap((page) => stepsOf(readFileSync(assetPath(`docs/${page}.md`), 'utf8')));
   const ports = new Map<string, string>();
-  for (const name of Object.keys(PORTS)) ports.set(name, await freePort());
+  for (const name of Object.keys(PORTS)) ports.set(name, String(await freePort()));
   const env = { ...userEnvironment, ...Object.fromEntries(ports) } as NodeJS.ProcessEnv;
   /** The tarball instead of the registry's package, and free ports instead of the usual ones; nothing else of the page is changed. */
   const adapted = (command: string): string =>

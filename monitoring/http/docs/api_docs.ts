@@ -36,10 +36,12 @@ export async function registerApiDocs(
       transformSpecification: (document) => atPresent(document),
     });
   });
+  let page: string | undefined;
   // What `type` of an error's answer leads to.
   app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, (_, reply) => {
     reply.type('text/html; charset=utf-8').header('cache-control', 'public, max-age=3600');
-    return errorsPage(errorPages());
+    page ??= errorsPage(errorPages());
+    return page;
   });
   app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () =>
     atPresent(app.swagger()),

@@ -1,21 +1,11 @@
 import { expect, test } from '@jest/globals';
+import { EXAMPLES } from '#scripts/writing/example_projects';
 import { testExample } from '../../support/example_cases.ts';
 import { byForm } from '../../support/jest/forms.ts';
 
 // Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
 
-test.each([
-  'activity',
-  'anomalies',
-  'claims',
-  'compliance',
-  'credit',
-  'federated',
-  'fraud',
-  'market',
-  'recommendation',
-  'segmentation',
-])(
+test.each(EXAMPLES.filter((each) => each !== 'sensors'))(
   'the tests of %s pass',
   async (example) => {
     const { code, output } = await testExample(example);

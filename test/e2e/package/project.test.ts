@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { TEMPLATES } from '#cli/init/templates';
+import { freePort } from '#connectors/http/free_port';
 import { assetPath } from '#kernel/project_root';
 import { byForm } from '../../support/jest/forms.ts';
 import { commandEnvironment, runCommand } from '../../support/platforms/command_line.ts';
@@ -68,15 +68,6 @@ test('nothing is overwritten, and a name that npm would refuse is refused', asyn
   expect(stderr).toMatch(/fraud/);
 }, 60_000);
 
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return String(port);
-}
-
 class Dev {
   output = '';
   readonly child: ChildProcess;
@@ -102,7 +93,7 @@ test('dev: an event becomes a feature; an edited definition is served with the s
   const project = await init('app-dev', 'minimal');
   const names = ['GATEWAY_PORT', 'PIPELINE_PORT', 'FEATURE_API_PORT', 'API_PORT', 'MONITOR_PORT'];
   const ports: Record<string, string> = {};
-  for (const name of names) ports[name] = await freePort();
+  for (const name of names) ports[name] = String(await freePort());
   const dev = new Dev(project, ports);
   try {
     await dev.prints(/^ready;/m);

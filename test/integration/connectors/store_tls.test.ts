@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createOfflineDatabase } from '#cli/parts/offline_database';
+import { freePort } from '#connectors/http/free_port';
 import { connectRedis, createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { offlineStoreConfigSchema } from '#feature_store/config';
@@ -49,14 +48,6 @@ beforeAll(async () => {
 afterAll(() => {
   server.kill();
 });
-
-async function freePort(): Promise<number> {
-  const listener = createServer();
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  const found = (listener.address() as AddressInfo).port;
-  await new Promise((resolve) => listener.close(resolve));
-  return found;
-}
 
 async function ask(settings: object): Promise<string> {
   const config = redisConfigSchema.parse({ connectTimeoutMs: 1_500, commandTimeoutMs: 1_500, ...settings });

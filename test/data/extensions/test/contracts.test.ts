@@ -75,7 +75,7 @@ after(() => words.close());
 runAll(
   'the provider of insights',
   insightProviderContract(() => wordProvider(`http://127.0.0.1:${(words.address() as AddressInfo).port}`), {
-    texts: { en: 'The parcel was late and the box broken.' },
+    comments: { en: 'The parcel was late and the box broken.' },
     read: (content) => z.strictObject({ score: z.int() }).parse(content),
     // Port 9 discards; no server has it here.
     unreachable: () => wordProvider('http://127.0.0.1:9'),

@@ -46,7 +46,7 @@ describe.each(Object.keys(PROVIDERS))('the provider %s', (name) => {
     return PROVIDERS[name]?.(fake) as InsightProvider;
   };
   const contract = insightProviderContract(() => provider('well'), {
-    texts: { en: HARM, es: 'La entrega llegó tarde y nadie responde.', fr: 'Le colis est arrivé en retard.' },
+    comments: { en: HARM, es: 'La entrega llegó tarde y nadie responde.', fr: 'Le colis est arrivé en retard.' },
     read: (content) => providedSchema.parse(content),
     ...(isRemote ? { unreachable: () => provider('down') } : {}),
   });
