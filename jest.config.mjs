@@ -19,7 +19,7 @@ const TIMEOUT_MS = 30_000;
 const suite = (name, extra = {}) => ({
   displayName: name,
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
-  testEnvironment: '<rootDir>/test/support/jest/native_arrays_environment.mjs',
+  testEnvironment: '<rootDir>/test/support/jest/file_environment.mjs',
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
   transform,

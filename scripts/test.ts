@@ -1,18 +1,20 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '#kernel/project_root';
 import { LEAST_LINES, reportCoverage } from './checking/coverage.ts';
-import { SecondsByFile } from './checking/seconds_by_file.ts';
+import { type FileResult, FileResults, readFileResults } from './checking/file_results.ts';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
  * npm test: the stages in order, also after a failure; the servers the later ones need are started once, beside the stages that need none, and stopped at the end. Two files run at a time, of those with servers three.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery`, `models` and `clients`, which `--all` adds, and
- * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/jest/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
+ * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/jest/forms.ts). Anything else narrows Jest by path. Files that fail are run a second time, alone, when
+ * they are few: what passes then is listed as such, for it depended on what ran beside it. The seconds of each stage, the slowest files and each failure come
+ * at the end; the last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
 /** Kills and outages; training in Python; clients, files and documents of others, which their own tools write and read. */
@@ -44,7 +46,7 @@ const NODE_OPTIONS = '--experimental-vm-modules --no-warnings';
 const covered: string[] = [];
 const counts: Counts = { passed: 0, failed: 0 };
 const results: string[] = [];
-const times = new SecondsByFile();
+const files = new FileResults();
 const servers: StartedServers[] = [];
 const serverEnv: Record<string, string> = {};
 let interrupted = false;
@@ -72,7 +74,7 @@ if (wantsCoverage) {
   const enough = lines >= LEAST_LINES;
   count('coverage', { passed: enough ? 1 : 0, failed: enough ? 0 : 1 }, 0);
 }
-process.stdout.write(`\n${times.slowest()}\n`);
+process.stdout.write(`\n${files.summary()}\n`);
 process.stdout.write(`\n${results.join('\n')}\n${counts.passed} passed, ${counts.failed} failed\n`);
 process.exitCode = counts.failed > 0 || counts.passed === 0 || interrupted ? 1 : 0;
 
@@ -126,45 +128,41 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
     count(stage, code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }, startedMs);
     return;
   }
-  const folder = await mkdtemp(join(tmpdir(), 'headwater-jest-'));
-  const report = join(folder, 'report.json');
   const filter = patterns.length === 0 ? [] : ['--testPathPatterns', ...patterns];
   const atOnce = NEEDS_SERVERS.includes(stage) ? WORKERS_WITH_SERVERS : WORKERS;
-  const workers = ALONE.has(stage) ? ['--runInBand'] : [`--maxWorkers=${atOnce}`];
-  const args = [
-    '--no-install',
-    'jest',
-    '--selectProjects',
-    stage,
-    '--json',
-    `--outputFile=${report}`,
-    '--forceExit',
-    ...workers,
-    ...filter,
-    ...(wantsCoverage
-      ? ['--coverage', '--coverageReporters=json', `--coverageDirectory=${COVERAGE_FOLDER}/${stage}`]
-      : []),
-  ];
-  await spawned('npx', args, { ...env, ...(isLong ? { TEST_LONG: 'yes' } : {}), NODE_OPTIONS });
-  count(stage, await readReport(report), startedMs);
-  const coverage = `${COVERAGE_FOLDER}/${stage}/coverage-final.json`;
-  if (wantsCoverage && existsSync(coverage)) covered.push(coverage);
-  await rm(folder, { recursive: true });
+  const workers = ALONE.has(stage) ? '--runInBand' : `--maxWorkers=${atOnce}`;
+  const coverage = wantsCoverage
+    ? ['--coverage', '--coverageReporters=json', `--coverageDirectory=${COVERAGE_FOLDER}/${stage}`]
+    : [];
+  const results = await runJest(stage, env, [workers, ...filter, ...coverage]);
+  if (results === undefined) {
+    count(stage, { passed: 0, failed: 1 }, startedMs);
+    return;
+  }
+  const failed = interrupted ? [] : FileResults.toRunAgain(results);
+  const again =
+    failed.length === 0 ? undefined : await runJest(stage, env, ['--runInBand', '--runTestsByPath', ...failed]);
+  count(stage, files.add(results, again), startedMs);
+  const written = `${COVERAGE_FOLDER}/${stage}/coverage-final.json`;
+  if (wantsCoverage && existsSync(written)) covered.push(written);
 }
 
-async function readReport(report: string): Promise<Counts> {
-  interface JestReport {
-    readonly numPassedTests: number;
-    readonly numFailedTests: number;
-    readonly numRuntimeErrorTestSuites: number;
-    readonly testResults: readonly { readonly name: string; readonly startTime: number; readonly endTime: number }[];
-  }
+/** Returns what each file did; undefined when Jest ended without a report. */
+async function runJest(
+  stage: Stage,
+  env: Readonly<Record<string, string>>,
+  args: readonly string[],
+): Promise<FileResult[] | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), 'headwater-jest-'));
+  const report = join(folder, 'report.json');
+  const usual = ['--no-install', 'jest', '--selectProjects', stage, '--json', `--outputFile=${report}`, '--forceExit'];
+  await spawned('npx', [...usual, ...args], { ...env, ...(isLong ? { TEST_LONG: 'yes' } : {}), NODE_OPTIONS });
   try {
-    const read = JSON.parse(await readFile(report, 'utf8')) as JestReport;
-    for (const { name, startTime, endTime } of read.testResults) times.add(name, (endTime - startTime) / 1_000);
-    return { passed: read.numPassedTests, failed: read.numFailedTests + read.numRuntimeErrorTestSuites };
+    return await readFileResults(report);
   } catch {
-    return { passed: 0, failed: 1 };
+    return undefined;
+  } finally {
+    await rm(folder, { recursive: true });
   }
 }
 

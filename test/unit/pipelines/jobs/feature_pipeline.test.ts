@@ -29,6 +29,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { VIEWS } from '../../../support/definitions/all_definitions.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 /** Also those of batch views: what is computed from history is what the stream would have given. */
 const EVERY_VIEW = VIEWS.map((view): FeatureView => ({ ...view, mode: 'streaming' }));
@@ -450,7 +451,7 @@ test('files of history give the rows that the stream gave: late, repeated and ou
         expect([computed.late, computed.duplicates]).toEqual([streamed.late, streamed.duplicates]);
       },
     ),
-    { numRuns: 25 },
+    { numRuns: byForm({ short: 10, long: 25 }) },
   );
 }, 120_000);
 
