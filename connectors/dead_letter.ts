@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type Header, headersOf, keyBytesOf, type LogRecord } from './connector.ts';
+import type { Header, LogRecord } from './connector.ts';
 
 /** A record that could not be used, with everything needed to look at it and to replay it: the value of a record of the dead-letter topic. */
 export interface DeadLetter {
@@ -62,16 +62,29 @@ export function payloadOf(bytes: Buffer): Pick<DeadLetter, 'payload' | 'encoding
   return { payload: bytes.toString('base64'), encoding: 'base64' };
 }
 
+/** Returns where a record lies, and its key and headers: what each event carries along, in case that it is refused. */
 export function originOf(topic: string, record: LogRecord): LetterOrigin {
-  const key = keyBytesOf(record);
-  const headers = headersOf(record).filter(([name]) => name !== ATTEMPTS_HEADER);
-  return {
-    ...{ topic, partition: record.partition, offset: String(record.offset) },
-    ...(key === undefined ? {} : keyOfLetter(key)),
-    ...(headers.length === 0
-      ? {}
-      : { headers: headers.map(([name, value]) => [name, value?.toString('base64') ?? null]) }),
-  };
+  const { partition, offset, key, keyBytes } = record;
+  const origin: Writable<LetterOrigin> = { topic, partition, offset: String(offset) };
+  if (keyBytes !== undefined) Object.assign(origin, keyOfLetter(keyBytes));
+  else if (key !== undefined) origin.key = key;
+  const headers = lettersHeaders(record);
+  if (headers.length > 0) origin.headers = headers;
+  return origin;
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+function lettersHeaders({ headers, headerList }: LogRecord): [string, string | null][] {
+  const kept: [string, string | null][] = [];
+  if (headerList !== undefined) {
+    for (const [name, value] of headerList)
+      if (name !== ATTEMPTS_HEADER) kept.push([name, value?.toString('base64') ?? null]);
+    return kept;
+  }
+  for (const name in headers)
+    if (name !== ATTEMPTS_HEADER) kept.push([name, Buffer.from(headers[name] as string, 'utf8').toString('base64')]);
+  return kept;
 }
 
 function keyOfLetter(key: Buffer): Pick<LetterOrigin, 'key' | 'keyEncoding'> {

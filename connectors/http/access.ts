@@ -23,13 +23,12 @@ declare module 'fastify' {
 
 /** @throws {@link ForbiddenError} when the caller has neither the scope `action:resource` nor `action:*` */
 export function requireScope(request: FastifyRequest, action: string, resource: string): void {
-  const scope = `${action}:${resource}`;
-  if (request.grants?.covers(scope) !== true) throw new ForbiddenError(scope);
+  if (!hasScope(request, action, resource)) throw new ForbiddenError(`${action}:${resource}`);
 }
 
 /** Whether the caller has the scope `action:resource`, or `action:*`. */
 export const hasScope = ({ grants }: FastifyRequest, action: string, resource: string): boolean =>
-  grants?.covers(`${action}:${resource}`) === true;
+  grants === Grants.everything || grants?.covers(`${action}:${resource}`) === true;
 
 /**
  * Guards every route of a listener by what the route declares (`config.access`): who the caller is, how often it may call, and what it may do.
@@ -106,7 +105,7 @@ class Guard implements ListenerGuard {
       this.#passedHost = request.headers.host;
     }
     const { config } = request.routeOptions;
-    checkOrigin(request, this.#origins, config?.ownOriginOnly === true);
+    if (isFromBrowser(request)) checkOrigin(request, this.#origins, config?.ownOriginOnly === true);
     const access = config?.access;
     if (access?.kind === 'open') {
       request.caller = request.ip;
@@ -174,12 +173,16 @@ class Guard implements ListenerGuard {
   }
 }
 
+const isFromBrowser = ({ headers }: FastifyRequest): boolean =>
+  headers.origin !== undefined || headers['sec-fetch-site'] !== undefined;
+
 /** @throws {@link ForbiddenError} */
 function requireDeclaredScope(request: FastifyRequest): void {
   const access = request.routeOptions.config?.access;
   // No route: what it would have needed is not known.
   if (access === undefined || access.kind === 'open') return;
   const { grants } = request;
+  if (grants === Grants.everything) return;
   if (access.kind === 'some') {
     if (grants?.coversSome(access.action) !== true) throw new ForbiddenError(`${access.action}:…`);
     return;

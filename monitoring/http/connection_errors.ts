@@ -3,8 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { BrokenRequestError } from '../errors.ts';
 import { type Failure, failureOf, formFor, PROBLEM_TYPE, problemOf } from './error_answer.ts';
-import { headerProblem } from './request_headers.ts';
-import { REQUEST_ID, requestIdIn } from './request_id.ts';
+import { headerProblem, REQUEST_ID, requestIdIn } from './request_headers.ts';
 
 // Requests that Node's parser refuses, or answers by itself without a word: they get the answers of any other request. See node:http, events "clientError",
 // "checkExpectation" and "connect".

@@ -1,4 +1,5 @@
-import type { IncomingMessage } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { PlatformError } from '#kernel/errors';
 import {
   HostHeaderError,
@@ -7,11 +8,20 @@ import {
   UnsupportedTransferCodingError,
 } from '../errors.ts';
 
+export const REQUEST_ID = 'x-request-id';
+const SENSIBLE_ID = /^[\w.:-]{1,128}$/;
+
 /** Headers of one value that decide something here: which of two counts would differ from proxy to server. */
 const SINGLE = new Set([
   ...['host', 'content-type', 'authorization', 'origin', 'x-api-key', 'x-request-timeout-ms', 'sec-fetch-site'],
 ]);
 const isSingle = (name: string): boolean => SINGLE.has(name) || name.startsWith('ce-');
+
+/** Returns the caller's own id when it sent a sensible one: it goes into logs, traces and answers as it is. */
+export function requestIdIn(headers: IncomingHttpHeaders): string {
+  const given = headers[REQUEST_ID];
+  return typeof given === 'string' && SENSIBLE_ID.test(given) ? given : randomUUID();
+}
 
 /** Returns what is wrong with a request's headers as HTTP/1.1 has them (RFC 9110, RFC 9112), whatever route they are for. */
 export function headerProblem(request: IncomingMessage): PlatformError | undefined {

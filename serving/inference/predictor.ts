@@ -10,7 +10,7 @@ import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { NamedTensors } from '#registry/graphs/typed_tensor';
-import { type InputColumn, type RowValues, scoreWidth } from '#registry/packages/model_package';
+import type { InputColumn, RowValues } from '#registry/packages/model_package';
 import { type ColumnProblem, reencoded } from '#registry/packages/signature_encoder';
 import { decidingOutputs } from '#registry/rows/decision';
 import { rowsOfTensors } from '#registry/rows/row_feeds';
@@ -434,8 +434,7 @@ export interface AnsweredTensors {
 
 /** Returns the first row whose scores are not all numbers. */
 export function firstNotFinite({ model }: ActiveModel, output: RowValues, rows: number): number | undefined {
-  const { outputWidth: width, signature } = model;
-  const scores = scoreWidth(signature);
+  const { outputWidth: width, scoreWidth: scores } = model;
   for (let row = 0; row < rows; row += 1) {
     for (let at = row * width; at < row * width + scores; at += 1) {
       const value = output[at] as number;

@@ -63,6 +63,8 @@ export class LoadedModel {
   readonly bytes: number;
   /** Values a row has in the output. */
   readonly outputWidth: number;
+  /** Of these, those that are scores. */
+  readonly scoreWidth: number;
   readonly #graph: Graph;
   /** What the file is, when it is nothing but trees. */
   #ensemble: TreeEnsemble | undefined;
@@ -97,6 +99,7 @@ export class LoadedModel {
     ]);
     this.scanner = this.encoder.isWide || this.rowsProblem !== undefined ? undefined : new RowScanner(this.encoder);
     this.outputWidth = outputWidth(signature);
+    this.scoreWidth = scoreWidth(signature);
   }
 
   /**
@@ -229,7 +232,7 @@ export class LoadedModel {
     if (this.encoder.isWide || this.#batch !== undefined) return;
     const ensemble = readTreeEnsemble(onnx);
     if (ensemble === undefined || ensemble.output !== this.signature.onnx.output) return;
-    if (widthOf(ensemble) !== scoreWidth(this.signature)) return;
+    if (widthOf(ensemble) !== this.scoreWidth) return;
     this.#ensemble = ensemble;
     await setImmediate();
     const trees = TreeInference.of(ensemble, this.encoder.width);
@@ -270,7 +273,7 @@ export class LoadedModel {
   /** Computes rows as {@link run} does, without their labels: [rows, scoreWidth], row-major. */
   async scores(input: RowValues, rows: number): Promise<RowValues> {
     const output = await this.run(input, rows);
-    const width = scoreWidth(this.signature);
+    const width = this.scoreWidth;
     if (width === this.outputWidth) return output;
     const scores = new Float64Array(rows * width);
     for (let row = 0; row < rows; row += 1) {
@@ -343,7 +346,7 @@ export class LoadedModel {
   outputTensor(name: string, output: RowValues, rows: number): TypedTensor {
     const { signature, labels, outputWidth: all } = this;
     const { type, dims } = this.spec.outputs.find((each) => each.name === name) ?? { type: 'float32', dims: [0, 0] };
-    const width = scoreWidth(signature);
+    const width = this.scoreWidth;
     const isLabel = name === signature.onnx.label;
     const from = isLabel ? width : 0;
     const columns = isLabel ? 1 : width;
