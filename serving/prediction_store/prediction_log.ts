@@ -159,7 +159,7 @@ export class PredictionLog implements Service {
       } else if (this.#nextRow < rows.count) {
         const index = this.#nextRow++;
         try {
-          some.push(rows.logged(index));
+          some.push(this.#sinks.length > 1 ? withText(rows.logged(index)) : rows.logged(index));
         } catch (error) {
           this.#rows -= 1;
           this.#dropped.inc();
@@ -185,6 +185,15 @@ export class PredictionLog implements Service {
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+  }
+}
+
+/** Returns the row with its features as text: several sinks would each write them out. What cannot be written is left to them to refuse. */
+function withText(row: NewPrediction): NewPrediction {
+  try {
+    return typeof row.features === 'string' ? row : { ...row, features: JSON.stringify(row.features) };
+  } catch {
+    return row;
   }
 }
 

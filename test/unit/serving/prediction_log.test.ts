@@ -6,6 +6,7 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { PredictionLog } from '#serving/prediction_store/prediction_log';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';
+import { withFeatures } from '#serving/prediction_store/sql_predictions';
 
 const row = (id: string): NewPrediction => ({
   ...{
@@ -87,4 +88,35 @@ test('a row that cannot be made is dropped and counted; a sink that is away does
   await log.drain();
   expect(there.written).toEqual(['r0', 'r2']);
   expect(await metrics.metrics()).toContain('prediction_log_dropped_total 3');
+});
+
+test('the features of a row are written out once for all sinks; what cannot be written is refused by each', async () => {
+  let times = 0;
+  const counted = {
+    toJSON: () => {
+      times += 1;
+      return 7;
+    },
+  };
+  const written = new Set<string>();
+  const letters: DeadLetter[] = [];
+  const sinks = ['topic', 'table'].map((target) => ({
+    target,
+    write: async (rows: readonly NewPrediction[]) => {
+      for (const { features, ...row } of rows) {
+        if (row.requestId === 'large') throw new RecordRefusedError(target, 'rows', 'large', 'an integer');
+        written.add(`${target} ${withFeatures({ id: row.requestId }, features)}`);
+      }
+    },
+  }));
+  const deadLetters = { write: async (some: readonly DeadLetter[]) => void letters.push(...some) };
+  const metrics = createMetricsRegistry({ process: false });
+  const log = new PredictionLog({ sinks, deadLetters, log: silentLogger, metrics }, { maxPending: 10 });
+  log.add({ count: 1, logged: () => ({ ...row('a'), features: { n: counted } }) });
+  log.add({ count: 1, logged: () => ({ ...row('large'), features: { n: 1n } }) });
+  await log.flush();
+  expect(times).toBe(1);
+  const value = '{"id":"a","features":{"n":7}}';
+  expect([...written].sort()).toEqual([`table ${value}`, `topic ${value}`]);
+  expect(letters.map(({ stage }) => stage).sort()).toEqual(['prediction_log.table', 'prediction_log.topic']);
 });
