@@ -1,4 +1,5 @@
 import type { Logger } from '#monitoring/log';
+import { SCHEMA_LOCK } from './migrate.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 const CHUNK = '7 days';
@@ -12,10 +13,22 @@ const CHUNK = '7 days';
 export async function ensureHypertable(sql: SqlExecutor, log: Logger): Promise<boolean> {
   const [extension] = await sql.query("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'");
   if (extension === undefined) return false;
-  const [hypertable] = await sql.query(
+  if (await isHypertable(sql)) return true;
+  const work = () => becomeHypertable(sql, log);
+  await (sql.exclusively?.(SCHEMA_LOCK, work) ?? work());
+  return true;
+}
+
+async function isHypertable(sql: SqlExecutor): Promise<boolean> {
+  const [found] = await sql.query(
     "SELECT 1 FROM timescaledb_information.hypertables WHERE hypertable_name = 'feature_rows' AND hypertable_schema = current_schema()",
   );
-  if (hypertable !== undefined) return true;
+  return found !== undefined;
+}
+
+async function becomeHypertable(sql: SqlExecutor, log: Logger): Promise<void> {
+  // Another process may have been here before.
+  if (await isHypertable(sql)) return;
   log.info({ table: 'feature_rows' }, 'offline_store.becoming_hypertable');
   await sql.script(`
     ALTER TABLE feature_rows RENAME TO feature_rows_by_month;
@@ -27,5 +40,4 @@ export async function ensureHypertable(sql: SqlExecutor, log: Logger): Promise<b
     CREATE TRIGGER feature_rows_revised AFTER UPDATE ON feature_rows
       FOR EACH ROW WHEN (OLD.computed_at <> NEW.computed_at AND OLD."values" <> NEW."values")
       EXECUTE FUNCTION keep_feature_row_revision()`);
-  return true;
 }

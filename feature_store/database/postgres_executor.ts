@@ -109,6 +109,34 @@ export class PostgresExecutor implements SqlExecutor {
     }
   }
 
+  /**
+   * Holds an advisory lock on a connection of its own: a pool of one connection has that for the work. The lock ends with its transaction, which a pooler such as
+   * PgBouncer keeps on one connection of the server.
+   */
+  async exclusively(name: string, work: () => Promise<void>): Promise<void> {
+    const lock = new pg.Client(this.#pool.options);
+    // When the connection is lost, so is the lock: what two processes then do at a time, the transactions of the work have to refuse.
+    lock.on('error', () => {});
+    try {
+      await lock.connect();
+      await lock.query(`BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+        SET LOCAL idle_in_transaction_session_timeout = 0`);
+      const patient: pg.QueryConfig & { readonly query_timeout: number } = {
+        text: 'SELECT pg_advisory_xact_lock(hashtextextended(concat($1::text, current_schema()), 0))',
+        ...{ values: [name], query_timeout: LONGEST_TIMER_MS },
+      };
+      await lock.query(patient);
+    } catch (error) {
+      await lock.end().catch(() => {});
+      throw understood(error);
+    }
+    try {
+      await work();
+    } finally {
+      await lock.end().catch(() => {});
+    }
+  }
+
   /** Keeps one connection of the pool. When it is lost, notifications end: callers look at the table at intervals as well. */
   async listen(channel: string, onNotification: () => void): Promise<() => Promise<void>> {
     try {

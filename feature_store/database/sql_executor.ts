@@ -26,6 +26,12 @@ export interface SqlExecutor {
    */
   listen?(channel: string, onNotification: () => void): Promise<() => Promise<void>>;
   /**
+   * Runs work that one process does at a time: others that call it with this name wait until it has ended. Absent where one process has the database.
+   *
+   * @param name - of the lock, within the schema
+   */
+  exclusively?(name: string, work: () => Promise<void>): Promise<void>;
+  /**
    * Runs `COPY … FROM STDIN` with rows in the text format: all of them are written, or none. Absent where the database takes no stream.
    */
   copy?(statement: string, rows: string): Promise<void>;
