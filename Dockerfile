@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# One image for every role: docker run headwater start --role gateway
+# The base image: every role, and no project. A project is a layer on it (examples/fraud/Dockerfile): docker build -t headwater . &&
+# docker build -t headwater-fraud --build-arg BASE_IMAGE=headwater examples/fraud && docker run headwater-fraud start --role gateway
 # Pin both by digest where you build: --build-arg NODE_IMAGE=node:24-slim@sha256:…
 ARG NODE_IMAGE=node:24-slim
 ARG RUNTIME_IMAGE=${NODE_IMAGE}
@@ -17,7 +18,7 @@ FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="headwater" \
       org.opencontainers.image.description="The real-time machine-learning platform for TypeScript teams" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV NODE_ENV=production DATA_DIRECTORY=/data \
+ENV NODE_ENV=production HEADWATER_PROJECT=/project DATA_DIRECTORY=/data \
     GATEWAY_HOST=0.0.0.0 FEATURE_API_HOST=0.0.0.0 PIPELINE_HOST=0.0.0.0 API_HOST=0.0.0.0 MONITOR_HOST=0.0.0.0 WORKFLOWS_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=build /app/package.json ./
@@ -27,14 +28,12 @@ COPY --from=build /app/configs configs
 COPY --from=build /app/docs/errors.md docs/errors.md
 COPY --from=build /app/feature_store/database/migrations feature_store/database/migrations
 COPY --from=build /app/workflows/schedules/calendars workflows/schedules/calendars
-COPY --from=build /app/headwater.config.ts ./
-COPY --from=build /app/examples examples
 COPY --from=build --chown=1000:1000 /app/.empty /data
 COPY --from=build --chown=1000:1000 /app/.empty /keys
 # A number: Kubernetes cannot tell of a name that it is not root.
 USER 1000
 VOLUME /data
 EXPOSE 8000 8080 8082 8083 8084
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "dist/cli/roles/health_check.js"]
-ENTRYPOINT ["node", "dist/cli/headwater.js"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "/app/dist/cli/roles/health_check.js"]
+ENTRYPOINT ["node", "/app/dist/cli/headwater.js"]
 CMD ["start"]

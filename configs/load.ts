@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import type { z } from 'zod';
@@ -96,24 +96,48 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
   return deepFreeze(parsed.data);
 }
 
-/** `DATABASE_PASSWORD_FILE` instead of `DATABASE_PASSWORD`: secrets as Docker and Kubernetes mount them. */
+/**
+ * Secrets as Docker and Kubernetes mount them: `DATABASE_PASSWORD_FILE` instead of `DATABASE_PASSWORD`, or a folder (SECRETS_DIRECTORY) with a file of a variable's
+ * name for each. A variable that is set, or has a file of its own, is not read from the folder.
+ */
 function withFiles({ env, variables }: LoadOptions<object>, problems: string[]): LoadOptions<object>['env'] {
   const read: Record<string, string> = {};
+  const readInto = (name: string, path: string, which: string): void => {
+    try {
+      const bytes = readFileSync(path);
+      if (!isUtf8(bytes)) problems.push(`${which} that is not UTF-8`);
+      read[name] = bytes.toString('utf8').trimEnd();
+    } catch {
+      // Its value is not shown: a secret may have been put there by mistake.
+      problems.push(`${which} that cannot be read`);
+    }
+  };
   for (const name of Object.keys(variables)) {
     const path = env[`${name}_FILE`] ?? '';
     if (path === '') continue;
     if ((env[name] ?? '') !== '')
       problems.push(`environment variables ${name} and ${name}_FILE are both set: one says it`);
-    try {
-      const bytes = readFileSync(path);
-      if (!isUtf8(bytes)) problems.push(`environment variable ${name}_FILE names a file that is not UTF-8`);
-      read[name] = bytes.toString('utf8').trimEnd();
-    } catch {
-      // Its value is not shown: a secret may have been put there by mistake.
-      problems.push(`environment variable ${name}_FILE names a file that cannot be read`);
-    }
+    readInto(name, path, `environment variable ${name}_FILE names a file`);
+  }
+  const folder = env.SECRETS_DIRECTORY ?? '';
+  if (folder === '') return { ...env, ...read };
+  for (const name of secretFilesIn(folder, problems)) {
+    const isSet = (env[name] ?? '') !== '' || (env[`${name}_FILE`] ?? '') !== '';
+    if (!isSet) readInto(name, join(folder, name), `the folder of SECRETS_DIRECTORY has a file ${name}`);
   }
   return { ...env, ...read };
+}
+
+/** Names of variables alone: Kubernetes keeps folders of its own (`..data`) beside the files. */
+const SECRET_FILE = /^[A-Z][A-Z0-9_]*$/;
+
+function secretFilesIn(folder: string, problems: string[]): readonly string[] {
+  try {
+    return readdirSync(folder).filter((name) => SECRET_FILE.test(name));
+  } catch {
+    problems.push('environment variable SECRETS_DIRECTORY names a folder that cannot be read');
+    return [];
+  }
 }
 
 type Tree = { [key: string]: unknown };

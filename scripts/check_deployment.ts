@@ -17,11 +17,16 @@ import { run } from './services/install.ts';
 // npm run check:deployment: images, compose files, workflows and manifests, by the tools that will read them; Kubernetes by a real API server with
 // the definitions of the operators. The first run builds these tools, which takes a quarter of an hour.
 
+const CLI = assetPath('dist/cli/headwater.js');
 const counts = { passed: 0, failed: 0 };
 const folder = await mkdtemp(join(tmpdir(), 'headwater-deployment-'));
 let server: ApiServer | undefined;
 let nodes: { stop(): Promise<void> } | undefined;
+/** A project as `headwater init` writes it, with the files of both deployments. */
+const PROJECT = 'orders';
 try {
+  for (const kind of ['k8s', 'compose'])
+    await run(process.execPath, [CLI, 'init', PROJECT, '--deploy', kind], { cwd: folder });
   await checkFiles();
   await checkCompose();
   await checkManifests();
@@ -52,6 +57,7 @@ async function check(what: string, work: () => Promise<unknown>, refuses?: RegEx
 async function checkFiles(): Promise<void> {
   const hadolint = await tools.hadolintBinary();
   await check('hadolint: Dockerfile', () => run(hadolint, [assetPath('Dockerfile')]));
+  await check('hadolint: Dockerfile of a project', () => run(hadolint, [join(folder, PROJECT, 'Dockerfile')]));
   const actionlint = await tools.actionlintBinary();
   const workflows = (await readdir(assetPath('.github/workflows'))).map((name) =>
     assetPath(`.github/workflows/${name}`),
@@ -61,9 +67,9 @@ async function checkFiles(): Promise<void> {
 
 async function checkCompose(): Promise<void> {
   const compose = await tools.composeBinary();
-  const config = (files: readonly string[], env: Record<string, string> = {}) =>
+  const config = (files: readonly string[], env: Record<string, string> = {}, cwd = projectRoot) =>
     run(compose, ['--env-file', '.env.example', ...files.flatMap((file) => ['-f', file]), 'config', '--quiet'], {
-      ...{ cwd: projectRoot, env },
+      ...{ cwd, env },
     });
   const production = {
     ...{
@@ -85,6 +91,11 @@ async function checkCompose(): Promise<void> {
     () => config([...files, 'docker-compose.prod.yml'], noKeys),
     /API_KEYS/,
   );
+  const project = join(folder, PROJECT);
+  await check('compose: of a project', () => config(files, {}, project));
+  await check('compose: of a project in production', () =>
+    config([...files, 'docker-compose.prod.yml'], production, project),
+  );
 }
 
 async function checkManifests(): Promise<void> {
@@ -105,6 +116,15 @@ async function checkManifests(): Promise<void> {
     await check(`Kubernetes takes k8s/overlays/${overlay}`, async () => {
       built.set(overlay, await builtBy(kustomize, assetPath(`k8s/overlays/${overlay}`), folder));
       await apply(overlay, built.get(overlay) as string);
+    });
+  }
+  const overlays = join(folder, PROJECT, 'k8s/overlays');
+  for (const overlay of await readdir(overlays)) {
+    await check(`Kubernetes takes ${overlay} of a project`, async () => {
+      const manifests = await builtBy(kustomize, join(overlays, overlay), folder);
+      if (!/image: \S*orders[:@]/.test(manifests) || /image: \S*headwater/.test(manifests))
+        throw new Error('a workload has another image than that of the project');
+      await apply(`project-${overlay}`, manifests);
     });
   }
   await check('Kubernetes takes production with KEDA', async () =>

@@ -1,5 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
-import { TEMPLATES } from '../init/templates.ts';
+import { DEPLOYMENTS, TEMPLATES } from '../init/templates.ts';
 import { ROLES } from '../terminal/choices.ts';
 import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
@@ -9,12 +9,19 @@ import { duration, integer } from './values.ts';
 export function registerProject(program: Program): void {
   program
     .command('init')
-    .description('Write a new project into an empty folder')
-    .argument('<folder>', 'folder of the project; its name is that of the package')
+    .description('Write a new project into an empty folder, or files that deploy a project')
+    .argument('[folder]', 'folder of the project; its name is that of the package (with --deploy: of this folder)')
     .addOption(
       new Option('-t, --template <name>', 'project to begin with').choices(TEMPLATES).default('minimal' as const),
     )
     .option('--headwater <spec>', 'version or tarball that package.json depends on (default: the one that runs)')
+    .addOption(
+      new Option(
+        '--deploy <kind>',
+        'add files that run the image of the project on Kubernetes or Docker compose',
+      ).choices(DEPLOYMENTS),
+    )
+    .option('--force', 'with --deploy: replace files that differ', false)
     .action(lazily(() => import('../init/init.ts'), 'initProject'));
 
   noun(program, 'generate', 'Code for the definitions of the project')

@@ -3,12 +3,18 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { testedVersion } from '#kernel/optional_package';
 import { assetPath, projectRoot } from '#kernel/project_root';
+import { configFileOf } from '../project/loading/find_project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
-import { commonFiles, minimalFiles, type ProjectFacts, readmeOf, type Template } from './templates.ts';
+import { writeDeployment } from './deployment.ts';
+import { commonFiles, type Deployment, minimalFiles, type ProjectFacts, readmeOf, type Template } from './templates.ts';
 
 export interface InitOptions {
   readonly template: Template;
+  /** Files for a deployment, beside the project. */
+  readonly deploy?: Deployment;
+  /** Replaces files of a deployment that differ. */
+  readonly force?: boolean;
   /** What package.json depends on, instead of the package that runs. */
   readonly headwater?: string;
 }
@@ -17,8 +23,20 @@ const NAME = /^[a-z0-9][a-z0-9._-]{0,213}$/;
 /** What an empty repository may have. */
 const HARMLESS: ReadonlySet<string> = new Set(['.git', '.gitignore', 'LICENSE', '.DS_Store', '.idea', '.vscode']);
 
-/** `headwater init my-app --template fraud`: writes a project. Nothing is overwritten. */
-export async function initProject(folder: string, { template, headwater }: InitOptions): Promise<void> {
+/** `headwater init my-app --template fraud`: writes a project. With --deploy in a folder that is one already, adds the files for a deployment alone. Nothing is overwritten. */
+export async function initProject(folder: string | undefined, options: InitOptions): Promise<void> {
+  const { deploy, force = false } = options;
+  const root = resolve(folder ?? '.');
+  if (deploy === undefined || configFileOf(root) === undefined) await writeProject(folder, options);
+  if (deploy !== undefined) await writeDeployment(root, deploy, imageOf(root), force);
+}
+
+async function writeProject(folder: string | undefined, { template, headwater }: InitOptions): Promise<void> {
+  if (folder === undefined) {
+    throw new UsageError(
+      'name the folder of the new project; --deploy without one adds to the project of this folder, which has no headwater.config.ts',
+    );
+  }
   const root = resolve(folder);
   const name = basename(root).toLowerCase();
   if (!NAME.test(name)) {
@@ -53,9 +71,16 @@ export function factsOf(root: string, { template, headwater }: InitOptions): Pro
   const { dependencies = {}, devDependencies = {} } = ownPackage();
   return {
     ...{ name: basename(root).toLowerCase(), template, headwater: headwater ?? dependencyOnThis(root) },
+    version: ownPackage().version,
     ...{ zod: dependencies.zod ?? '4', pubsub: testedVersion('@google-cloud/pubsub') },
     ...{ typescript: devDependencies.typescript ?? '7', nodeTypes: devDependencies['@types/node'] ?? '20' },
   };
+}
+
+/** Returns what the image of a project is called by: the name of its package. */
+function imageOf(root: string): Pick<ProjectFacts, 'name' | 'version'> {
+  const name = packageAt(root)?.name ?? basename(root).toLowerCase();
+  return { name: name.replace(/^@/, ''), version: ownPackage().version };
 }
 
 /** What a template has of its own, among files that every project has. */
@@ -73,6 +98,7 @@ async function copyTemplate(template: Template, root: string, written: ReadonlyS
 }
 
 interface PackageJson {
+  readonly name?: string;
   readonly version: string;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;

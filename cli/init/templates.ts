@@ -2,9 +2,15 @@
 export const TEMPLATES = ['minimal', 'fraud', 'activity', 'market'] as const;
 export type Template = (typeof TEMPLATES)[number];
 
+/** Where a project may be deployed to. */
+export const DEPLOYMENTS = ['k8s', 'compose'] as const;
+export type Deployment = (typeof DEPLOYMENTS)[number];
+
 export interface ProjectFacts {
   readonly name: string;
   readonly template: Template;
+  /** Of this package, which the base image has too. */
+  readonly version: string;
   /** What package.json depends on: a version, or a tarball's path. */
   readonly headwater: string;
   readonly zod: string;
@@ -14,6 +20,28 @@ export interface ProjectFacts {
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+export const DOCKERIGNORE = 'node_modules/\n.headwater/\n.git/\n.env\nk8s/\nmonitoring/\n';
+
+/** Returns the Dockerfile of a project: a layer on the base image, whose entry point runs every role. */
+export const dockerfileOf = ({ name, version }: Pick<ProjectFacts, 'name' | 'version'>): string =>
+  `# The project on the base image, which has all of headwater: docker build -t ${name} .
+# docker run -e ACCESS_API_KEYS=KEY -p 8080:8080 -p 8083:8083 -p 8000:8000 ${name}; one role alone: ${name} start --role gateway
+# In production by digest: --build-arg BASE_IMAGE=registry.example.com/headwater@sha256:…
+ARG BASE_IMAGE=headwater:${version}
+ARG NODE_IMAGE=node:24-slim
+
+# Packages of the project's own, in the versions of package-lock.json; headwater and what it needs are in the base image.
+FROM \${NODE_IMAGE} AS packages
+WORKDIR /project
+COPY package*.json .npmrc ./
+RUN npm pkg delete dependencies.headwater && npm install --omit=dev && mkdir -p node_modules
+
+FROM \${BASE_IMAGE}
+WORKDIR /project
+COPY --from=packages /project/node_modules node_modules
+COPY . .
+`;
 
 /** Returns the files that every project has, by path. */
 export const commonFiles = (facts: ProjectFacts): Readonly<Record<string, string>> => ({
@@ -39,7 +67,7 @@ export const commonFiles = (facts: ProjectFacts): Readonly<Record<string, string
   }),
   '.npmrc': 'onnxruntime-node-install=skip\n',
   '.gitignore': 'node_modules/\n.headwater/\n.env\n',
-  '.dockerignore': 'node_modules/\n.headwater/\n.git/\n.env\n',
+  '.dockerignore': DOCKERIGNORE,
   'tsconfig.json': json({
     compilerOptions: {
       ...{ target: 'es2023', module: 'nodenext', strict: true, noEmit: true, skipLibCheck: true },
@@ -58,19 +86,7 @@ export default defineConfig();
 log:
   level: info
 `,
-  Dockerfile: `# The project on Node: docker build -t ${facts.name} . && docker run -p 8080:8080 -p 8083:8083 -p 8000:8000 ${facts.name}
-FROM node:24-slim
-WORKDIR /app
-COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev
-COPY . .
-ENV NODE_ENV=production DATA_DIRECTORY=/data
-RUN mkdir /data && chown node /data
-USER node
-VOLUME /data
-EXPOSE 8000 8080 8082 8083 8084
-CMD ["npx", "headwater", "start"]
-`,
+  Dockerfile: dockerfileOf(facts),
   '.github/workflows/ci.yml': `name: ci
 on: [push, pull_request]
 jobs:

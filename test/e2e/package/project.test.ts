@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
 import { TEMPLATES } from '#cli/init/templates';
 import { freePort } from '#connectors/http/free_port';
 import { assetPath } from '#kernel/project_root';
@@ -66,6 +67,43 @@ test('nothing is overwritten, and a name that npm would refuse is refused', asyn
   });
   const { stderr } = await runCommand(folder, ['init', 'ok', '--template', 'fraude']);
   expect(stderr).toMatch(/fraud/);
+}, 60_000);
+
+test('--deploy adds to a project what runs its image, keeps what was edited, and replaces it when forced', async () => {
+  const deploy = (at: string, ...args: readonly string[]) => runCommand(at, ['init', '--deploy', ...args]);
+  expect(await deploy(folder, 'k8s')).toMatchObject({ code: 2, stderr: expect.stringMatching(/no headwater\.config/) });
+  const { code, stdout } = await runCommand(folder, ['init', 'shop', '--deploy', 'compose']);
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/docker-compose\.prod\.yml[\s\S]*docker build -t shop/)]);
+  const shop = join(folder, 'shop');
+  const read = (path: string) => readFile(join(shop, path), 'utf8');
+  expect(parse(await read('docker-compose.yml'), { merge: true })).toMatchObject({
+    name: 'shop',
+    services: { gateway: { image: expect.stringContaining('shop:latest'), build: { context: '.' } } },
+  });
+
+  await writeFile(join(shop, 'package.json'), JSON.stringify({ name: '@acme/shop.eu' }));
+  const written = await deploy(shop, 'k8s');
+  expect(written).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/ {2}k8s\/deploy\.sh\n/) });
+  // Files of the repository that are no manifests stay there.
+  expect(written.stdout).not.toMatch(/\.ts$|tests\//m);
+  const production = 'k8s/overlays/production';
+  expect(parse(await read(`${production}/kustomization.yaml`))).toMatchObject({
+    images: [{ name: 'headwater', newName: 'registry.example.com/acme/shop.eu' }],
+  });
+  const config = await read(`${production}/config.yaml`);
+  await writeFile(
+    join(shop, `${production}/config.yaml`),
+    config.replace('b-1.kafka.example.com', 'b-1.kafka.acme.eu'),
+  );
+  expect(await deploy(shop, 'k8s')).toMatchObject({
+    stdout: expect.stringMatching(
+      /nothing to write\nkept[^\n]*--force[^\n]*\n {2}Dockerfile\n {2}k8s\/overlays\/production\/config\.yaml\n/,
+    ),
+  });
+  expect(await read(`${production}/config.yaml`)).toContain('b-1.kafka.acme.eu');
+  expect(await deploy(shop, 'k8s', '--force')).toMatchObject({ code: 0, stdout: expect.not.stringContaining('kept') });
+  expect(await read(`${production}/config.yaml`)).toBe(config);
+  expect(await deploy(shop, 'k9s')).toMatchObject({ code: 2, stderr: expect.stringMatching(/k8s/) });
 }, 60_000);
 
 class Dev {

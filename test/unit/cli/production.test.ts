@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -193,6 +193,19 @@ test('secrets may be files', () => {
   expect(config.offlineStore).toMatchObject({ password });
   expect(() => loadPlatformConfig({ ...GOOD, DATABASE_PASSWORD_FILE: file })).toThrow(/are both set/);
   expect(() => loadPlatformConfig({ ...rest, DATABASE_PASSWORD_FILE: join(folder, 'none') })).toThrow(/cannot be read/);
+  // A folder of them, as Kubernetes mounts a Secret: what is set otherwise counts, and other files are none.
+  const mounted = join(folder, 'mounted');
+  mkdirSync(join(mounted, '..data'), { recursive: true });
+  writeFileSync(join(mounted, 'DATABASE_PASSWORD'), 'of-the-folder-2Zq\n');
+  writeFileSync(join(mounted, 'REDIS_PASSWORD'), 'also-of-the-folder-7Xw');
+  const whole = loadPlatformConfig({ ...rest, REDIS_PASSWORD: 'of-the-variable-9Kp', SECRETS_DIRECTORY: mounted });
+  expect(whole).toMatchObject({
+    offlineStore: { password: 'of-the-folder-2Zq' },
+    onlineStore: { password: 'of-the-variable-9Kp' },
+  });
+  expect(() => loadPlatformConfig({ ...rest, SECRETS_DIRECTORY: join(folder, 'none') })).toThrow(
+    /SECRETS_DIRECTORY names a folder that cannot be read/,
+  );
 });
 
 test('what the repository deploys to production passes with good secrets, and with no others', () => {
