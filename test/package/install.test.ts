@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { freePort } from '#connectors/http/free_port';
 import { installCommand, optionalPackages } from '#kernel/optional_package';
 import { assetPath } from '#kernel/project_root';
-import { packTree, progress, secondsSince, userEnvironment } from '../support/platforms/installed_package.ts';
+import { packTree, progress, secondsSince, userEnvironment } from '#scripts/building/installed_package';
 
 // From a tarball and an empty folder to a prediction, with what npm installs: nothing of the repository is in the project's reach.
 

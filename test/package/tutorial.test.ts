@@ -8,13 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { freePort } from '#connectors/http/free_port';
 import { assetPath } from '#kernel/project_root';
-import {
-  packTree,
-  progress,
-  runCommand,
-  secondsSince,
-  userEnvironment,
-} from '../support/platforms/installed_package.ts';
+import { packTree, progress, runCommand, secondsSince, userEnvironment } from '#scripts/building/installed_package';
 
 // Follows pages of docs/ as a reader does: writes each file and runs each command of the page, in order, in an empty folder, with the tarball as the package.
 

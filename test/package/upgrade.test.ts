@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { packCommit, packTree, progress, runCommand, secondsSince } from '../support/platforms/installed_package.ts';
+import { packCommit, packTree, progress, runCommand, secondsSince } from '#scripts/building/installed_package';
 import { PlatformProcess } from '../support/platforms/platform_process.ts';
 
 // A project with the package of an earlier release writes state of every kind, installs this package as `npm install headwater@NEXT` does, and finds each value.
