@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -39,12 +40,15 @@ export interface HttpServiceDeps {
 
 /** A connection as Node's HTTP server keeps it, with the answer that is being made. */
 interface HttpConnection extends Socket {
-  readonly _httpMessage?: object | null;
+  readonly _httpMessage?: ServerResponse | null;
 }
 
 const LOOPBACK = '127.0.0.1';
 const LISTEN_OPEN = 'LISTEN_WITHOUT_KEYS=true';
 const IN_FLIGHT_POLL_MS = 10;
+/** A listener with connections is closed when no request has come for so long, at the latest after LONGEST_PARTING_MS: until then each answer ends its connection. */
+const QUIET_MS = 100;
+const LONGEST_PARTING_MS = 2_000;
 /** For the last answers to leave. */
 const GOODBYE_MS = 50;
 
@@ -59,6 +63,8 @@ export class HttpService implements Service {
   /** The service that lives as long as this one. */
   readonly beside: Service | undefined;
   #draining = false;
+  /** Of the newest request since the drain has begun. */
+  #requestedMs = 0;
   readonly #connections = new Set<HttpConnection>();
   #url = '';
 
@@ -69,7 +75,11 @@ export class HttpService implements Service {
     this.beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
     this.#keepConnections();
-    app.addHook('onRequest', (request, _, done) => {
+    app.addHook('onRequest', (request, reply, done) => {
+      if (this.#draining) {
+        this.#requestedMs = performance.now();
+        reply.header('connection', 'close');
+      }
       // Ids and names in a URL are looked up in stores: none of them takes NUL.
       if (request.url.includes('%00')) done(new InvalidTargetError(pathOf(request).includes('%00') ? 'path' : 'query'));
       else done();
@@ -168,9 +178,10 @@ export class HttpService implements Service {
     return LOOPBACK;
   }
 
-  /** Says "not ready" first, then finishes the requests under way, at most until `signal` aborts. */
+  /** Says "not ready" first, lets clients go that hold connections, then finishes the requests under way, at most until `signal` aborts. */
   async drain(signal: AbortSignal = new AbortController().signal): Promise<void> {
     this.#draining = true;
+    await this.#letClientsGo(signal);
     const closed = this.app.close();
     // The server waits for connections that were opened and have never sent a request; clients keep such at hand.
     const cutting = this.#cutIdle(signal);
@@ -191,6 +202,19 @@ export class HttpService implements Service {
   get #isAnswering(): boolean {
     for (const { _httpMessage } of this.#connections) if (_httpMessage) return true;
     return false;
+  }
+
+  /** A connection that is closed while its client sends the next request fails that request: an answer says that it is the last one. */
+  async #letClientsGo(signal: AbortSignal): Promise<void> {
+    const beganMs = performance.now();
+    this.#requestedMs = beganMs;
+    for (const { _httpMessage: answer } of this.#connections) {
+      if (answer?.headersSent === false) answer.shouldKeepAlive = false;
+    }
+    for (let nowMs = beganMs; this.#connections.size > 0 && !signal.aborted; nowMs = performance.now()) {
+      if (nowMs - this.#requestedMs > QUIET_MS || nowMs - beganMs > LONGEST_PARTING_MS) return;
+      await sleep(IN_FLIGHT_POLL_MS);
+    }
   }
 
   async #cutIdle(signal: AbortSignal): Promise<void> {

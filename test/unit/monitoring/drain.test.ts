@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { expect, test } from '@jest/globals';
 import { fastify } from 'fastify';
@@ -51,5 +52,36 @@ test.each(ABORTED)('a client that sent %s and went away does not hold a drain up
   await service.drain(deadline.signal);
   clearTimeout(givenUp);
   expect(deadline.signal.aborted).toBe(false);
+  await service.stop();
+});
+
+test('clients that hold connections under load are let go with an answer, and no request fails', async () => {
+  const deps = { log: silentLogger, metrics: createMetricsRegistry({ process: false }) };
+  const service = new HttpService(deps, { name: 'test', host: '127.0.0.1', port: 0, portSetting: 'PORT' }, fastify());
+  service.app.get('/work', { config: { access: open() } }, async () => ({ done: true }));
+  await service.start();
+  let begun = 0;
+  /** Sends requests on one connection until an answer ends it, as balancers do with the connections of a pod that goes. */
+  const client = async (): Promise<string> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      for (;;) {
+        begun += 1;
+        const [answer] = (await once(get(`${service.url}/work`, { agent }), 'response')) as [IncomingMessage];
+        answer.resume();
+        await once(answer, 'end');
+        if (answer.statusCode !== 200) return `status ${answer.statusCode}`;
+        if (answer.headers.connection === 'close') return 'let go';
+      }
+    } catch (error) {
+      return String((error as NodeJS.ErrnoException).code);
+    } finally {
+      agent.destroy();
+    }
+  };
+  const clients = Array.from({ length: 8 }, client);
+  while (begun < 200) await new Promise((resolve) => setImmediate(resolve));
+  await service.drain();
+  expect(await Promise.all(clients)).toEqual(Array(8).fill('let go'));
   await service.stop();
 });
