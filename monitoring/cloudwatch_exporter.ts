@@ -4,6 +4,7 @@ import type { Service } from '#kernel/lifecycle';
 import { importOptional } from '#kernel/optional_package';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { PeriodicExport } from './periodic_export.ts';
 
 /** What dashboards and alarms of an account read first; each series costs money there. */
 const USUAL = [
@@ -51,18 +52,21 @@ type Dimensions = readonly { readonly Name: string; readonly Value: string }[];
 export class CloudWatchExporter implements Service {
   readonly name = 'CloudWatch exporter';
   readonly #registries: readonly Registry[];
-  readonly #log: Logger;
   readonly #config: CloudWatchConfig;
+  readonly #exports: PeriodicExport;
   #client: CloudWatchClient | undefined;
-  #timer: NodeJS.Timeout | undefined;
   /** What counters and buckets were when they were last taken. */
   #before = new Map<string, number>();
-  #sending: Promise<void> = Promise.resolve();
 
+  /** @param deps - at least one registry */
   constructor(deps: { readonly registries: readonly Registry[]; readonly log: Logger }, config: CloudWatchConfig) {
     this.#registries = deps.registries;
-    this.#log = deps.log.child({ component: 'monitoring.cloudwatch' });
     this.#config = config;
+    this.#exports = new PeriodicExport('cloudwatch', {
+      log: deps.log.child({ component: 'monitoring.cloudwatch' }),
+      metrics: deps.registries[0] as Registry,
+      send: () => this.#send(),
+    });
   }
 
   async start(): Promise<void> {
@@ -75,16 +79,12 @@ export class CloudWatchExporter implements Service {
       ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint }),
     });
-    this.#timer = setInterval(() => void this.flush(), intervalMs);
-    this.#timer.unref();
+    this.#exports.start(intervalMs);
   }
 
   /** Sends what has come since the last time; never throws. */
   flush(): Promise<void> {
-    this.#sending = this.#sending.then(() =>
-      this.#send().catch((error: unknown) => this.#log.warn({ error }, 'cloudwatch.not_taken')),
-    );
-    return this.#sending;
+    return this.#exports.flush();
   }
 
   async #send(): Promise<void> {
@@ -131,9 +131,9 @@ export class CloudWatchExporter implements Service {
   async drain(): Promise<void> {}
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.flush();
+    await this.#exports.stop();
     this.#client?.destroy();
+    this.#client = undefined;
   }
 }
 

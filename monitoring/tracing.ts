@@ -16,6 +16,7 @@ import { type Environment, environment } from '#configs/environment';
 import type { Service } from '#kernel/lifecycle';
 import { importOptional } from '#kernel/optional_package';
 import { hideSecrets, isSecretName, REDACTED } from '#kernel/secrets';
+import { otlpResource } from './otlp_resource.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -37,14 +38,24 @@ export class Tracing implements Service {
   #shutDown: () => Promise<void> = async () => {};
 
   async start(): Promise<void> {
-    const [{ NodeTracerProvider, BatchSpanProcessor }, { OTLPTraceExporter }] = await importOptional(
+    const [{ NodeTracerProvider, BatchSpanProcessor }, { OTLPTraceExporter }, resource] = await importOptional(
       {
-        packages: ['@opentelemetry/sdk-trace-node', '@opentelemetry/exporter-trace-otlp-http'],
+        packages: [
+          '@opentelemetry/sdk-trace-node',
+          '@opentelemetry/exporter-trace-otlp-http',
+          '@opentelemetry/resources',
+        ],
         use: 'OTEL_EXPORTER_OTLP_ENDPOINT',
       },
-      () => Promise.all([import('@opentelemetry/sdk-trace-node'), import('@opentelemetry/exporter-trace-otlp-http')]),
+      () =>
+        Promise.all([
+          import('@opentelemetry/sdk-trace-node'),
+          import('@opentelemetry/exporter-trace-otlp-http'),
+          otlpResource(),
+        ]),
     );
     const provider = new NodeTracerProvider({
+      resource,
       spanProcessors: [new SecretsHider(), new BatchSpanProcessor(new OTLPTraceExporter())],
     });
     provider.register();

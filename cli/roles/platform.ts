@@ -20,10 +20,10 @@ import { createOnlineStore, ttlsOf } from '#feature_store/stores';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { durationMs } from '#kernel/times/duration';
-import { CloudWatchExporter } from '#monitoring/cloudwatch_exporter';
 import type { HttpService } from '#monitoring/http/http_service';
 import type { TlsConfig } from '#monitoring/http/tls_config';
 import type { Logger } from '#monitoring/log';
+import { createMetricExporters } from '#monitoring/metric_exporters';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { isTraced, Tracing } from '#monitoring/tracing';
 import { metricsOfAll } from '#monitoring/worker_metrics';
@@ -148,11 +148,12 @@ export async function startPlatform(
   // Two jobs of one process, each with metrics of its own.
   const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
   const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
+  // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
+  const isMonitorAlone = roles.every((role) => role === 'monitor');
   const health = createHealth(
     {
       ...{ broker, online, offline, registry },
-      // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
-      metrics: roles.every((role) => role === 'monitor') ? monitorMetrics : metrics,
+      metrics: isMonitorAlone ? monitorMetrics : metrics,
       jobs: { pipeline: [pipeline, ...refills], monitor: [monitor], serving: [watched.source] },
     },
     config,
@@ -264,12 +265,15 @@ export async function startPlatform(
     { catalog: workflows, offline, registry, log, metrics: monitorMetrics },
     config,
   );
-  const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
+  const shownMetrics = {
+    ...(isMonitorAlone ? {} : { platform: metrics }),
+    ...(roles.includes('monitor') ? { monitor: monitorMetrics } : {}),
+  };
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(
     [
       ...(isTraced() ? [new Tracing()] : []),
-      ...(config.metrics.exporter === 'cloudwatch' ? [cloudWatch] : []),
+      ...createMetricExporters(shownMetrics, log, config.metrics),
       broker,
       online,
       ...(needsOffline ? [offline] : []),

@@ -16,9 +16,9 @@ import { featuresConfigSchema } from '#feature_store/definitions/sets/selection'
 import { assetPath } from '#kernel/project_root';
 import { isSecretName, rememberSecrets, secretsIn } from '#kernel/secrets';
 import type { Duration } from '#kernel/times/duration';
-import { cloudWatchSchema } from '#monitoring/cloudwatch_exporter';
 import { tlsSchema } from '#monitoring/http/tls_config';
 import { LOG_LEVELS } from '#monitoring/log';
+import { metricsSchema } from '#monitoring/metric_exporters';
 import { MOST_IDS } from '#pipelines/transforms/recent_ids';
 import { registryConfigSchema } from '#registry/config';
 import { gatesConfigSchema } from '#registry/lifecycle/gates_config';
@@ -194,15 +194,7 @@ export const platformConfigSchema = z.strictObject({
   serving: servingConfigSchema,
   monitor: monitorConfigSchema,
   workflows: workflowsConfigSchema.prefault({}),
-  /** Whether `GET /metrics` is there. */
-  metrics: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-      /** Where metrics are sent besides. */
-      exporter: z.enum(['none', 'cloudwatch']).default('none'),
-      cloudwatch: cloudWatchSchema.prefault({}),
-    })
-    .prefault({}),
+  metrics: metricsSchema.prefault({}),
   /** Where the console leads to for dashboards. */
   grafana: z
     .strictObject({ enabled: z.boolean().default(false), url: z.url().default('http://localhost:3000') })
@@ -308,6 +300,8 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   API_HOST: { path: 'serving.host', type: 'string' },
   API_WORKERS: { path: 'serving.workers', type: 'number' },
   METRICS_EXPORTER: { path: 'metrics.exporter', type: 'string' },
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: { path: 'metrics.otlp.endpoint', type: 'string' },
+  OTEL_METRIC_EXPORT_INTERVAL: { path: 'metrics.otlp.intervalMs', type: 'number' },
   PROMETHEUS_ENABLED: { path: 'metrics.enabled', type: 'boolean' },
   GRAFANA_ENABLED: { path: 'grafana.enabled', type: 'boolean' },
   GRAFANA_URL: { path: 'grafana.url', type: 'string' },

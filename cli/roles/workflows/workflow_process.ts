@@ -1,5 +1,6 @@
 import { startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
+import { createMetricExporters } from '#monitoring/metric_exporters';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { isTraced, Tracing } from '#monitoring/tracing';
 import { serveJob } from '#workflows/jobs/serve_job';
@@ -46,7 +47,11 @@ export async function runWorker(): Promise<void> {
   );
   if (!project.metrics.enabled) listener.hideMetrics();
   const services = await startAll(
-    [...(isTraced() ? [new Tracing()] : []), offline, probe, worker, listener],
+    [
+      ...(isTraced() ? [new Tracing()] : []),
+      ...createMetricExporters({ worker: metrics }, log, project.metrics),
+      ...[offline, probe, worker, listener],
+    ],
     new AbortController().signal,
   );
   print(`worker of workflows ${worker.id}: ${listener.url}`);

@@ -119,6 +119,7 @@ test.each([
     '@opentelemetry/sdk-trace-node',
   ],
   ['metrics.exporter cloudwatch', ['start'], { METRICS_EXPORTER: 'cloudwatch' }, '@aws-sdk/client-cloudwatch'],
+  ['metrics.exporter otlp', ['start'], { METRICS_EXPORTER: 'otlp' }, '@opentelemetry/otlp-transformer'],
   ['headwater models bundle', ['models', 'bundle', 'fraud_detector'], {}, 'esbuild'],
 ])(
   '%s names the package and its install command',
