@@ -69,3 +69,31 @@ test('commands that are named exist', () => {
   );
   expect(unknown).toEqual([]);
 });
+
+/** Returns the command lines of `headwater` that a page shows, each as its words. */
+const commandLinesOf = (page: string): readonly (readonly string[])[] =>
+  [...textOf(page).matchAll(/(?:`|^|&& |npx )headwater ([a-z][^`\n]*)/gm)].map(
+    ([, line = '']) => line.split(/ (?:#|\||&&|>|<\() ?/)[0]?.split(/\s+/) as readonly string[],
+  );
+
+/** Pages that name what was, or is not yet. */
+const BEFORE_AND_AFTER = ['CHANGELOG.md', 'docs/status.md'];
+
+test('options that are named belong to their commands', () => {
+  const program = createProgram();
+  const unknown = PAGES.filter((page) => !BEFORE_AND_AFTER.includes(page)).flatMap((page) =>
+    commandLinesOf(page).flatMap((words) => {
+      let command: CommandUnknownOpts = program;
+      const known = new Set(['--help', ...program.options.map(({ long }) => long)]);
+      for (const word of words) {
+        const next = command.commands.find((each) => each.name() === word);
+        if (next === undefined) break;
+        command = next;
+        for (const { long } of command.options) known.add(long);
+      }
+      const named = words.flatMap((word) => word.match(/^--[a-z][a-z-]*/) ?? []);
+      return named.filter((option) => !known.has(option)).map((option) => `${page}: ${words.join(' ')}: ${option}`);
+    }),
+  );
+  expect(unknown).toEqual([]);
+});
