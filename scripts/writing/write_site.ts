@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
 import { errorPages } from '#monitoring/http/docs/error_pages';
+import { apiPages, writtenApiPages } from './api_pages.ts';
 
 // npm run docs:site: the documentation as static pages in site/dist.
 
@@ -16,6 +17,7 @@ const NAVIGATION: Readonly<Record<string, readonly string[]>> = {
   Start: ['quick_start', 'tutorial', 'projects', 'clients', 'commands', 'compared'],
   'How to': pagesIn('how_to'),
   Concepts: [
+    'concepts',
     'architecture',
     'features',
     'evolving',
@@ -51,6 +53,8 @@ const NAVIGATION: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+/** Where the pages of the public surface are on the site. */
+const API = 'reference/api';
 const RUNBOOKS = pagesIn('runbooks');
 const DECISIONS = pagesIn('adr');
 
@@ -117,6 +121,11 @@ export async function writePages(): Promise<void> {
       collapsed: index > 2,
       items: pages.map(linkTo),
     })),
+    {
+      text: 'API',
+      collapsed: true,
+      items: (await apiPages()).map(({ title, name }) => ({ text: title, link: `/${API}/${name}` })),
+    },
     { text: 'Runbooks', collapsed: true, items: RUNBOOKS.map(linkTo) },
     { text: 'Decisions', collapsed: true, items: DECISIONS.map(linkTo) },
   ];
@@ -124,6 +133,7 @@ export async function writePages(): Promise<void> {
     { text: 'Quick start', link: '/quick_start' },
     { text: 'Tutorial', link: '/tutorial' },
     { text: 'Reference', link: '/reference/configuration' },
+    { text: 'API', link: `/${API}/index` },
     { text: 'Errors', link: '/errors' },
     { text: 'Runbooks', link: '/runbooks/' },
   ];
@@ -136,5 +146,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const site = { cwd: assetPath('site'), stdio: 'inherit' } as const;
   if (!existsSync(assetPath('site/node_modules')))
     execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], site);
+  for (const [name, text] of await writtenApiPages()) await write(`${API}/${name}`, text);
   execFileSync('npx', ['--no-install', 'vitepress', 'build'], site);
 }
