@@ -14,6 +14,7 @@ export abstract class ClientError extends Error {
   }
 }
 
+/** A field of a request that was refused. */
 export interface FieldProblem {
   /** Path in the request: `features.amount`, `rows.0.entity`. */
   readonly field: string;

@@ -4,6 +4,7 @@ import type { RequestOptions, Transport } from './transport.ts';
 /** An event as a source's schema declares it. */
 export type ClientEvent = Readonly<Record<string, unknown>>;
 
+/** An event that the gateway has accepted. */
 export interface IngestedEvent {
   readonly event_id: string;
   /** `duplicate`: the same event was accepted before. */
@@ -22,6 +23,7 @@ export interface BatchedEvent {
   readonly fields?: readonly FieldProblem[];
 }
 
+/** How many events of a batch were accepted, and which were refused. */
 export interface IngestedBatch {
   readonly accepted: number;
   readonly duplicates: number;

@@ -1,5 +1,6 @@
 import type { RequestOptions, Transport } from './transport.ts';
 
+/** Inputs of one row by name; null is a missing value. */
 export type FeatureInput = Readonly<Record<string, string | number | boolean | null>>;
 
 /** A row to score: its features, or an entity whose features the platform looks up. */
@@ -25,6 +26,7 @@ interface Answerer {
   readonly predictionId: string;
 }
 
+/** A model's answer for one row. */
 export interface Prediction extends Answerer {
   /** The class, or the value of a regression. */
   readonly prediction: string | number;
@@ -32,6 +34,7 @@ export interface Prediction extends Answerer {
   readonly probabilities: Readonly<Record<string, number>> | undefined;
 }
 
+/** A model's answers for several rows. */
 export interface Predictions extends Answerer {
   /** In the order of the rows. */
   readonly predictions: readonly (string | number)[];
@@ -64,6 +67,7 @@ export interface Contributions {
   readonly contributions: Readonly<Record<string, number | null>>;
 }
 
+/** Why a model answered what it did: what each input added to the output. */
 export interface Explanation {
   readonly method: 'tree_shap' | 'kernel_shap';
   readonly perturbation: 'tree_path_dependent' | 'interventional';

@@ -22,6 +22,7 @@ export interface TransportOptions {
   readonly fetch?: typeof fetch | undefined;
 }
 
+/** Settings of one request. */
 export interface RequestOptions {
   /** Cancels the request. */
   readonly signal?: AbortSignal | undefined;

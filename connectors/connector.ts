@@ -25,6 +25,7 @@ export interface LogRecord {
   readonly offset: bigint;
 }
 
+/** A record to be sent. */
 export interface OutgoingRecord {
   readonly key?: string | undefined;
   /** A key that is no string; comes before {@link key}. */
@@ -38,22 +39,23 @@ export interface OutgoingRecord {
   readonly timestampMs?: number | undefined;
 }
 
-/** The headers of a record in their order, as bytes. */
+/** Returns the headers of a record in their order, as bytes. */
 export function headersOf({ headers, headerList }: LogRecord | OutgoingRecord): readonly Header[] {
   if (headerList !== undefined) return headerList;
   return Object.entries(headers ?? {}).map(([name, value]): Header => [name, Buffer.from(value, 'utf8')]);
 }
 
-/** Each name once, with its last value as UTF-8: what {@link LogRecord.headers} is of {@link LogRecord.headerList}. */
+/** Returns headers by name: each name once, with its last value as UTF-8: what {@link LogRecord.headers} is of {@link LogRecord.headerList}. */
 export const lastHeaders = (headers: readonly Header[]): Readonly<Record<string, string>> =>
   // Not by assignment: a header may be called "__proto__".
   Object.fromEntries(headers.map(([name, value]) => [name, value?.toString('utf8') ?? '']));
 
-/** The key of a record as bytes; undefined when it has none. */
+/** Returns the key of a record as bytes; undefined when it has none. */
 export function keyBytesOf({ key, keyBytes }: LogRecord | OutgoingRecord): Buffer | undefined {
   return keyBytes ?? (key === undefined ? undefined : Buffer.from(key, 'utf8'));
 }
 
+/** A topic, with its number of partitions. */
 export interface TopicSpec {
   readonly name: string;
   readonly partitions: number;
@@ -67,6 +69,7 @@ export type Position = string;
 /** `timestampMs`: the first record that the broker took in at that time or later. */
 export type StartAt = 'earliest' | 'latest' | { readonly timestampMs: number };
 
+/** Where reading of a partition begins. */
 export type ReadFrom = { readonly resumeAfter: Position } | { readonly startAt: StartAt };
 
 /** A reader of one partition. Not safe for concurrent polls. */
@@ -107,6 +110,7 @@ export interface SourcePartition {
   close(): Promise<void>;
 }
 
+/** Sends records to topics. */
 export interface Producer {
   /** Resolves when every record is durable as the broker understands it; on rejection none may be assumed written. */
   send(topic: string, records: readonly OutgoingRecord[]): Promise<void>;

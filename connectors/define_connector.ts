@@ -4,6 +4,7 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { Broker } from './connector.ts';
 
+/** What a connector of a project is given. */
 export interface ConnectorDeps {
   readonly log: Logger;
   readonly clock: Clock;

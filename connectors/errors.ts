@@ -1,6 +1,7 @@
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { FailureClass } from './failure_class.ts';
 
+/** The broker has no such topic. */
 export class UnknownTopicError extends PlatformError {
   readonly code = 'CONNECTOR_UNKNOWN_TOPIC';
   readonly failure: FailureClass = 'target';

@@ -3,6 +3,7 @@ export type EventTime = number & { readonly __brand: 'EventTime' };
 /** Milliseconds since the Unix epoch, as read from a {@link Clock}. */
 export type ProcessingTime = number & { readonly __brand: 'ProcessingTime' };
 
+/** Brands a number of milliseconds since the Unix epoch as event time. */
 export const eventTime = (millis: number): EventTime => millis as EventTime;
 export const processingTime = (millis: number): ProcessingTime => millis as ProcessingTime;
 
@@ -10,15 +11,21 @@ export const processingTime = (millis: number): ProcessingTime => millis as Proc
 export const MAX_EVENT_TIME = eventTime(Number.MAX_SAFE_INTEGER);
 export const MIN_EVENT_TIME = eventTime(Number.MIN_SAFE_INTEGER);
 
+/** Where the current time comes from, so that tests decide it. */
 export interface Clock {
   now(): ProcessingTime;
 }
 
+/** Reads the machine's clock. */
 export const systemClock: Clock = { now: () => Date.now() as ProcessingTime };
 
+/** Milliseconds of a second. */
 export const SECOND_MS = 1_000;
+/** Milliseconds of a minute. */
 export const MINUTE_MS = 60_000;
+/** Milliseconds of an hour. */
 export const HOUR_MS = 3_600_000;
+/** Milliseconds of a day of 24 hours. */
 export const DAY_MS = 86_400_000;
 
 const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));

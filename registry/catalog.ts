@@ -7,6 +7,7 @@ import type { ArtifactFiles } from './mlflow/artifacts.ts';
 import { MlflowRegistry } from './mlflow/mlflow_registry.ts';
 import type { ModelRegistry } from './model_registry.ts';
 
+/** What a model registry of a project is given. */
 export interface RegistryDeps {
   readonly clock: Clock;
   /** Before names on servers that others use as well; undefined: none. */

@@ -9,4 +9,5 @@ export const registryConfigSchema = z.discriminatedUnion('kind', [
   mlflowConfigSchema,
   extensionSchema,
 ]);
+/** Settings of the registry. */
 export type RegistryConfig = z.infer<typeof registryConfigSchema>;

@@ -3,6 +3,7 @@ import { knownNames } from '#kernel/known_names';
 
 const LONGEST_SHOWN = 200;
 
+/** The registry has no such model or version. */
 export class UnknownModelError extends PlatformError {
   readonly code = 'REGISTRY_UNKNOWN_MODEL';
   readonly httpStatus = 404;
@@ -44,6 +45,7 @@ export class InvalidModelError extends PlatformError {
   }
 }
 
+/** The registry does not answer. */
 export class RegistryUnavailableError extends PlatformError {
   readonly code = 'REGISTRY_UNAVAILABLE';
 

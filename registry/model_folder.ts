@@ -19,6 +19,7 @@ export const ATTACHMENTS: readonly string[] = [REPORT_FILE, 'statistics.json', '
 /** What a trainer says of a model besides the model itself. */
 export type ModelCard = Pick<NewModelVersion, 'metrics' | 'params' | 'tags'>;
 
+/** A model as a folder holds it: graph, signature and card. */
 export interface ModelFolder extends ModelCard {
   readonly package: ModelPackage;
   /** Of the search for its parameters. */
@@ -28,7 +29,7 @@ export interface ModelFolder extends ModelCard {
 }
 
 /**
- * A model as trainers and `headwater models export` write it: model.onnx, headwater.json; and, if they are there, card.json, trials.json, a
+ * Reads a model as trainers and `headwater models export` write it: model.onnx, headwater.json; and, if they are there, card.json, trials.json, a
  * report, statistics of what it was trained on.
  *
  * @throws {@link InvalidModelError} when there is no such folder; {@link ArtifactIntegrityError} when the ONNX bytes are not those that headwater.json was written for
@@ -56,6 +57,7 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   };
 }
 
+/** Writes a model as trainers do: model.onnx, headwater.json and card.json. */
 export async function writeModelFolder(
   folder: string,
   model: ModelPackage,

@@ -1,9 +1,12 @@
 import type { JsonObject } from '#kernel/json';
 import type { ModelPackage } from './packages/model_package.ts';
 
+/** Stages of a version, in MLflow's words. */
 export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const;
+/** A stage of a version. */
 export type Stage = (typeof STAGES)[number];
 
+/** A registered version of a model. */
 export interface ModelVersion {
   readonly name: string;
   /** Counts from 1, as in MLflow. */
@@ -28,6 +31,7 @@ export interface Trial {
   readonly finishedMs: number;
 }
 
+/** A version that is to be registered. */
 export interface NewModelVersion {
   readonly name: string;
   readonly package: ModelPackage;

@@ -1,10 +1,12 @@
 import type { ColumnType, FeatureServiceReference, InputColumn } from './packages/model_package.ts';
 
+/** A column of a training table. */
 export interface TableColumn {
   readonly name: string;
   readonly type: ColumnType;
 }
 
+/** A cell of a training table; null is a missing value. */
 export type CellValue = number | string | boolean | null;
 
 /** A training set as a trainer takes it: one row a label, by time. Structured-cloneable. */
@@ -22,13 +24,14 @@ export interface TrainingTable {
 /** Newest share of the rows, held out: a model is judged on what came after what it saw. */
 export const HELD_OUT_SHARE = 0.2;
 
+/** Returns the row from which a table is held out of training: the newest fifth. */
 export const heldOutFrom = (rows: number): number => Math.floor(rows * (1 - HELD_OUT_SHARE));
 
 /** Pseudo-observations with the overall rate that every category starts from. */
 const CATEGORY_PRIOR = 20;
 
 /**
- * Input columns for a table: numbers as they are, strings as the smoothed share of positives their category had among the first
+ * Returns input columns for a table: numbers as they are, strings as the smoothed share of positives their category had among the first
  * `trainRows` rows (target encoding; an unknown category gets the overall share).
  */
 export function inputColumns(table: TrainingTable, trainRows: number): InputColumn[] {

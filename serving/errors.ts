@@ -2,6 +2,7 @@ import { PlatformError } from '#kernel/errors';
 import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import type { ColumnProblem } from '#registry/packages/signature_encoder';
 
+/** No model of this name is served. */
 export class UnknownServedModelError extends PlatformError {
   readonly code = 'SERVING_UNKNOWN_MODEL';
   readonly httpStatus = 404;
@@ -24,6 +25,7 @@ export class UnknownVariantError extends PlatformError {
   }
 }
 
+/** No version of the model is loaded yet. */
 export class ModelNotReadyError extends PlatformError {
   readonly code = 'SERVING_MODEL_NOT_READY';
 
@@ -117,6 +119,7 @@ export class UnknownServedVersionError extends PlatformError {
   }
 }
 
+/** No row of features is known for the entity. */
 export class UnknownEntityError extends PlatformError {
   readonly code = 'SERVING_UNKNOWN_ENTITY';
   readonly httpStatus = 404;
@@ -141,6 +144,7 @@ export class ModelFailingError extends PlatformError {
   }
 }
 
+/** More requests wait than the model can answer in time. */
 export class OverloadedError extends PlatformError {
   readonly code = 'SERVING_OVERLOADED';
 

@@ -5,6 +5,7 @@ export interface ProviderRequest<Language extends string = string> {
   readonly language: Language;
 }
 
+/** The answer of a provider of insights. */
 export interface ProviderAnswer {
   /** As it came: what it holds is checked by the caller. */
   readonly content: unknown;

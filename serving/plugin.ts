@@ -42,6 +42,7 @@ export interface ServingPluginContext extends PluginContext {
   ): Promise<readonly (Features | undefined)[]>;
 }
 
+/** Routes that a project adds to serving. */
 export type ServingPlugin = RolePlugin<ServingPluginContext>;
 
 /** Returns what plugins of serving get besides log and metrics. */

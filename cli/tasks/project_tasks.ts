@@ -32,6 +32,7 @@ export interface EntityPredictions {
   readonly refused: number;
 }
 
+/** How predictions of entities are written. */
 export interface PredictEntitiesOptions {
   /** Of the files; default: `parquet`. */
   readonly format?: 'parquet' | 'jsonl' | 'csv';

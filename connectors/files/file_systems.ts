@@ -8,7 +8,7 @@ import { S3WhenUsed } from './s3/s3_when_used.ts';
 export type FileSystemOf = (path: string) => FileSystem;
 
 /**
- * `s3://bucket/key` is in S3, with what the environment says of it (AWS_REGION, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID
+ * Returns what opens a path: `s3://bucket/key` is in S3, with what the environment says of it (AWS_REGION, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID
  * and the rest of the SDK's chain); anything else is a path on this machine.
  */
 export function createFileSystems(env: Environment = environment()): FileSystemOf {

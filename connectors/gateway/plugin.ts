@@ -3,6 +3,7 @@ import type { PluginContext, RolePlugin } from '#monitoring/http/role_plugin';
 import { InvalidEventError } from './errors.ts';
 import type { EventIntake } from './event_intake.ts';
 
+/** An event that a plugin of the gateway has sent. */
 export interface IngestedByPlugin {
   readonly eventId: string;
   readonly outcome: 'accepted' | 'duplicate';
@@ -28,6 +29,7 @@ export interface GatewayPluginContext extends PluginContext {
   ): Promise<IngestedByPlugin>;
 }
 
+/** Routes that a project adds to the gateway. */
 export type GatewayPlugin = RolePlugin<GatewayPluginContext>;
 
 /** Returns what plugins of the gateway get besides log and metrics. */

@@ -12,6 +12,7 @@ export interface MqttMessage {
   readonly isRetained: boolean;
 }
 
+/** Which topics of an MQTT broker become events, and how. */
 export interface MqttIntakeSpec {
   /** Names the intake in logs, metrics and errors. */
   readonly name: string;

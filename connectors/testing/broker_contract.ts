@@ -31,6 +31,7 @@ export interface BrokerTraits {
   readonly offsets: boolean;
 }
 
+/** What a broker can do that keeps a log by partition, as Kafka does. */
 export const LOG_TRAITS: BrokerTraits = {
   headers: true,
   tombstones: true,
@@ -46,7 +47,7 @@ const notOfIt = (_name: string, _check: unknown, _timeoutMs?: number): void => {
 const CONNECT_MS = 60_000;
 
 /**
- * What every broker does, whatever is behind it.
+ * Returns the cases of what every broker does, whatever is behind it.
  *
  * @param create - returns a started client of the same broker each time; each case stops its own
  */

@@ -10,6 +10,7 @@ import { type PluginContext, type RolePlugin, registerPlugins } from '#monitorin
 import { silentLogger } from '#monitoring/log';
 import { Registry } from '#monitoring/metrics';
 
+/** What the contract of a plugin is tried with. */
 export interface PluginContractOptions<Context extends PluginContext> {
   /** What the role gives beside log and metrics, such as `score` of serving; called for each listener. */
   readonly context: () => Omit<Context, keyof PluginContext>;
@@ -36,7 +37,7 @@ const PROBLEM = /^application\/(?:problem\+)?json/;
 const WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /**
- * What every plugin of a role does: it registers on a listener of its role, declares the callers of each route, answers no request with an internal
+ * Returns the cases of what every plugin of a role does: it registers on a listener of its role, declares the callers of each route, answers no request with an internal
  * error, and leaves the routes of the platform as they are. The listener is the platform's own, in memory, without a port.
  *
  * ```ts

@@ -28,6 +28,7 @@ export interface FeaturesPluginContext extends PluginContext {
   ): Promise<readonly { readonly entity: string; readonly distance: number }[]>;
 }
 
+/** Routes that a project adds to the feature API. */
 export type FeaturesPlugin = RolePlugin<FeaturesPluginContext>;
 
 /** Returns what plugins of the feature API get besides log and metrics. */

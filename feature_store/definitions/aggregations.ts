@@ -91,27 +91,31 @@ const overField =
   ): Windowed<As, V> =>
     windowed(`${aggregation}_${field}`, { aggregation, field, type, what: `${what} ${field}` }, options);
 
+/** Counts the entity's events of a window. */
 export const count = <As extends string = 'count'>(options: AggregateOptions<As> = {}): Windowed<As, number> =>
   windowed('count', { aggregation: 'count', type: 'long', what: 'Number of events' }, options);
-/** Exact until it is read, whatever the order of events: doubles are rounded once. A sum beyond its type is a failure of the event. */
+/** Adds up a field: exact until it is read, whatever the order of events: doubles are rounded once. A sum beyond its type is a failure of the event. */
 export const sum = overExactField<'sum', never>('sum', 'Sum of');
+/** Computes the mean of a field over a window; null of no events. */
 export const mean = overField<'mean', number | null>('mean', 'double', 'Mean of');
+/** Finds the smallest value of a field in a window; null of no events. */
 export const min = overExactField<'min', null>('min', 'Smallest');
+/** Finds the largest value of a field in a window; null of no events. */
 export const max = overExactField<'max', null>('max', 'Largest');
-/** Population standard deviation; 0 for a single event. */
+/** Computes the population standard deviation; 0 for a single event. */
 export const stddev = overField<'stddev', number>('stddev', 'double', 'Standard deviation of');
-/** Population variance; 0 for a single event. */
+/** Computes the population variance; 0 for a single event. */
 export const variance = overField<'variance', number>('variance', 'double', 'Variance of');
-/** Exactly; memory grows with how many there are. */
+/** Counts distinct values exactly; memory grows with how many there are. */
 export const distinct = overField<'distinct', number>('distinct', 'long', 'Distinct values of');
-/** HyperLogLog, standard error 3.25 %; exact up to 128. */
+/** Estimates the number of distinct values by HyperLogLog, standard error 3.25 %; exact up to 128. */
 export const approxDistinct = overField<'approx_distinct', number>(
   'approx_distinct',
   'long',
   'Distinct values, approximately, of',
 );
 
-/** t-digest; exact up to 256 values. @param q - 0 to 1, in the name as per cent: `p95_amount_1h` */
+/** Estimates a percentile by t-digest; exact up to 256 values. @param q - 0 to 1, in the name as per cent: `p95_amount_1h` */
 export const percentile = <Field extends string, As extends string = `p${string}_${Field}`>(
   field: Field,
   q: number,
@@ -144,14 +148,14 @@ const ofValues =
     );
   };
 
-/** The most frequent values; ties go to the smaller text. Several are a list, the most frequent first. */
+/** Keeps the most frequent values; ties go to the smaller text. Several are a list, the most frequent first. */
 export const top = ofValues('top', 'Most frequent');
-/** The earliest values. Several are a list, the earliest first. */
+/** Keeps the earliest values. Several are a list, the earliest first. */
 export const first = ofValues('first', 'First');
-/** The newest values. Several are a list, the newest first. */
+/** Keeps the newest values. Several are a list, the newest first. */
 export const last = ofValues('last', 'Last');
 
-/** One windowed feature over another, window by window; null where the second is 0. Both must be of the view, under these names. */
+/** Divides one windowed feature by another, window by window; null where the second is 0. Both must be of the view, under these names. */
 export const ratio = <Name extends string>(name: Name, of: string, to: string, description: string) => ({
   over: <W extends Duration>(...windows: readonly W[]) =>
     Object.fromEntries(
@@ -167,7 +171,7 @@ export const ratio = <Name extends string>(name: Name, of: string, to: string, d
     ) as unknown as Readonly<Record<`${Name}_${W}`, Valued<ExpressionFeature, number | null>>>,
 });
 
-/** `is_active_session`, `session_event_count` and `session_duration_seconds`. */
+/** Adds `is_active_session`, `session_event_count` and `session_duration_seconds`. */
 export const session = (gap: Duration) => {
   const gapMs = durationMs(gap);
   const feature = <T extends FeatureType>(

@@ -92,6 +92,7 @@ export interface ExpressionFeature extends Described {
   readonly compute: (values: Readonly<Record<string, FeatureValue>>) => ComputedValue;
 }
 
+/** A feature of a view, of any kind. */
 export type Feature =
   | EventFeature
   | WindowFeature
@@ -100,7 +101,7 @@ export type Feature =
   | ExpressionFeature
   | AsOfFeature;
 
-/** The event's own field. */
+/** Defines a feature: the event's own field. */
 export const field = <T extends FeatureType>(
   name: string,
   type: T,
@@ -114,7 +115,7 @@ export const field = <T extends FeatureType>(
   code: { uses: { name } },
 });
 
-/** Hour of the event in UTC, 0–23. */
+/** Returns the hour of the event in UTC, 0–23. */
 export const hourOfDay = (): Valued<EventFeature, number> => ({
   kind: 'event',
   type: 'long',
@@ -122,7 +123,7 @@ export const hourOfDay = (): Valued<EventFeature, number> => ({
   compute: (_, eventTimeMs) => new Date(eventTimeMs).getUTCHours(),
 });
 
-/** Saturday or Sunday in UTC. */
+/** Returns whether the event is of a Saturday or Sunday, in UTC. */
 export const isWeekend = (): Valued<EventFeature, boolean> => ({
   kind: 'event',
   type: 'boolean',
@@ -130,7 +131,7 @@ export const isWeekend = (): Valued<EventFeature, boolean> => ({
   compute: (_, eventTimeMs) => new Date(eventTimeMs).getUTCDay() % 6 === 0,
 });
 
-/** 0 is Monday, 6 is Sunday (ISO 8601 less one), in UTC. */
+/** Returns the day of the week: 0 is Monday, 6 is Sunday (ISO 8601 less one), in UTC. */
 export const dayOfWeek = (): Valued<EventFeature, number> => ({
   kind: 'event',
   type: 'long',
@@ -138,7 +139,7 @@ export const dayOfWeek = (): Valued<EventFeature, number> => ({
   compute: (_, eventTimeMs) => (new Date(eventTimeMs).getUTCDay() + 6) % 7,
 });
 
-/** Computed from the event's fields and time. */
+/** Defines a feature that is computed from the event's fields and time. */
 export const fromEvent = <T extends FeatureType>(
   type: T,
   description: string,
@@ -146,6 +147,7 @@ export const fromEvent = <T extends FeatureType>(
   code?: CodeOptions,
 ): Valued<EventFeature, ValueOfType<T> | null> => ({ kind: 'event', type, description, compute, code });
 
+/** Computes a feature from other features and the time at which it is read. */
 export const asOf = <T extends FeatureType>(
   inputs: readonly string[],
   type: T,
@@ -154,6 +156,7 @@ export const asOf = <T extends FeatureType>(
   code?: CodeOptions,
 ): Valued<AsOfFeature, ValueOfType<T> | null> => ({ kind: 'as_of', inputs, type, description, compute, code });
 
+/** Computes a feature from an event and the entity's event before it. */
 export const sincePrevious = <T extends FeatureType>(
   type: T,
   description: string,
@@ -161,6 +164,7 @@ export const sincePrevious = <T extends FeatureType>(
   code?: CodeOptions,
 ): Valued<PreviousEventFeature, ValueOfType<T> | null> => ({ kind: 'previous', type, description, compute, code });
 
+/** Computes a feature from other features of the same row. */
 export const expression = <T extends FeatureType>(
   inputs: readonly string[],
   type: T,

@@ -15,6 +15,7 @@ import type { KeyedEntity } from './values/entity_key.ts';
 import { viewId } from './values/feature_row.ts';
 import type { FeatureType } from './values/value_type.ts';
 
+/** The columns that a model uses, of one or more views of an entity. */
 export interface FeatureServiceSpec<Part extends ViewColumns | OnDemandView = ViewColumns | OnDemandView> {
   readonly name: string;
   readonly version: number;
@@ -78,7 +79,11 @@ export interface FeatureService<Name extends string = string> extends KeyedEntit
   readonly data: ServiceData;
 }
 
-/** @throws {@link DefinitionError} when its columns are of several entities, or two have one name */
+/**
+ * Defines a feature service: the columns that a model uses, under a name and version.
+ *
+ * @throws {@link DefinitionError} when its columns are of several entities, or two have one name
+ */
 export function featureService<const Part extends ViewColumns | OnDemandView>(
   spec: FeatureServiceSpec<Part>,
 ): FeatureService<ColumnsOf<Part>> {

@@ -26,6 +26,7 @@ import { type FeatureType, parseType } from './values/value_type.ts';
  */
 export type ComputationMode = 'streaming' | 'batch' | 'push';
 
+/** What a feature view is computed from, and its features. */
 export interface FeatureViewSpec<Name extends string> {
   readonly name: string;
   readonly version: number;

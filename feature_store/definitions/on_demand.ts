@@ -12,7 +12,11 @@ export interface ViewColumns<Name extends string = string> {
   readonly names: readonly Name[];
 }
 
-/** @throws {@link DefinitionError} when the view has no such feature */
+/**
+ * Chooses features of a view for a service.
+ *
+ * @throws {@link DefinitionError} when the view has no such feature
+ */
 export function columns<Name extends string>(view: FeatureView<Name>, ...names: readonly Name[]): ViewColumns<Name> {
   const unknown = names.filter((name) => view.features[name] === undefined);
   if (unknown.length > 0) {
@@ -32,6 +36,7 @@ export interface OnDemandFeature {
   readonly code?: CodeOptions | undefined;
 }
 
+/** Defines a feature of an on-demand view: a function of its inputs. */
 export const onDemand = (
   type: FeatureType,
   description: string,
@@ -39,6 +44,7 @@ export const onDemand = (
   code?: CodeOptions,
 ): OnDemandFeature => ({ kind: 'on_demand', type, description, compute, code });
 
+/** Features that are computed from a request and from other features when they are read. */
 export interface OnDemandViewSpec<Name extends string> {
   readonly name: string;
   readonly version: number;
@@ -57,7 +63,11 @@ export interface OnDemandView<Name extends string = string> extends OnDemandView
   readonly kind: 'on_demand';
 }
 
-/** @throws {@link DefinitionError} with all problems at once, naming view and feature */
+/**
+ * Defines a view whose features are computed when they are read.
+ *
+ * @throws {@link DefinitionError} with all problems at once, naming view and feature
+ */
 export function onDemandView<Name extends string>(spec: OnDemandViewSpec<Name>): OnDemandView<Name> {
   const id = viewId({ view: spec.name, version: spec.version });
   const problems: string[] = [];

@@ -25,6 +25,7 @@ export interface OwnOfflineStore extends OfflineStore, Service {
   ): Promise<readonly FeatureRow[]>;
 }
 
+/** What an offline store of a project is given. */
 export interface OfflineStoreDeps {
   readonly log: Logger;
   /** Views that are defined: `storedValuesOf(view)` reads their values from JSON. */

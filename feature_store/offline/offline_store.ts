@@ -14,6 +14,7 @@ export interface Moment {
   readonly eventTime: EventTime;
 }
 
+/** Which rows of a view a point-in-time join may use. */
 export interface PointInTimeQuery {
   readonly view: ViewReference;
   /** A row older than this at label time counts as unknown; undefined: never. */
@@ -30,6 +31,7 @@ export interface PointInTimeQuery {
   readonly knownAtMoment?: boolean | undefined;
 }
 
+/** A page of rows: how many, and after which. */
 export interface RowPage {
   readonly limit: number;
   /** The last row of the page before. */

@@ -5,6 +5,7 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { OnlineStore } from './online_store.ts';
 
+/** What an online store of a project is given. */
 export interface OnlineStoreDeps {
   readonly log: Logger;
   readonly clock: Clock;

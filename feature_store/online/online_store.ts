@@ -3,6 +3,7 @@ import type { FeatureRow, ViewReference } from '#feature_store/definitions/value
 import type { Service } from '#kernel/lifecycle';
 import type { StoreContents } from './store_contents.ts';
 
+/** What became of rows that were written. */
 export interface WriteResult {
   /** Rows that are in the store, or were until another one of the same call replaced them. */
   readonly written: number;

@@ -13,6 +13,7 @@ import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/va
 import { type FeatureRow, type FeatureValue, viewId } from '../definitions/values/feature_row.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
 
+/** What a test of features begins with. */
 export interface FeatureTestOptions {
   /** The time at which the test begins: RFC 3339. */
   readonly now?: string;

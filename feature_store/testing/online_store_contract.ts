@@ -55,7 +55,7 @@ const rowOf = (entityKey: EntityKey, at: number, value: number): FeatureRow => (
 });
 
 /**
- * What every online store does.
+ * Returns the cases of what every online store does.
  *
  * @param open - starts a store over the same data each time, as after a restart, with {@link CONTRACT_VIEWS}
  */

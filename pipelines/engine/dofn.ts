@@ -24,6 +24,7 @@ export interface OutputTag<T> {
   readonly elementType?: T;
 }
 
+/** Names an output of a DoFn beside its main one. */
 export const outputTag = <T>(id: string): OutputTag<T> => ({ id });
 
 // --- state ---------------------------------------------------------------------------------------------------------
@@ -121,6 +122,7 @@ export interface OutputContext<Out> {
   readonly clock: { now(): ProcessingTime };
 }
 
+/** What `process` of a DoFn is given beside the element. */
 export interface ProcessContext<Out> extends OutputContext<Out> {
   readonly timestamp: EventTime;
   readonly window: BoundedWindow;
@@ -137,6 +139,7 @@ export interface ProcessContext<Out> extends OutputContext<Out> {
   readonly inputWatermark: EventTime;
 }
 
+/** What `onTimer` of a DoFn is given: the key and time of the timer that has fired. */
 export interface OnTimerContext<Out, K = unknown> extends ProcessContext<Out> {
   readonly key: K;
   /** The time the timer was set for. */
@@ -144,6 +147,7 @@ export interface OnTimerContext<Out, K = unknown> extends ProcessContext<Out> {
   readonly timerTag: string;
 }
 
+/** What `finishBundle` of a DoFn is given. */
 export interface FinishBundleContext<Out> extends OutputContext<Out> {
   /** finishBundle has no current element: timestamp and window are given. */
   outputInWindow(value: Out, timestamp: EventTime, window: BoundedWindow): void;
@@ -269,20 +273,29 @@ export interface CombineFn<In, Acc, Out> {
   extractOutput(accumulator: Acc): Out;
 }
 
+/** Declares state that holds one value. */
 export const valueState = <T>(id: string, schema?: ValueSchema<T>): StateSpec<ValueState<T>> =>
   new StateSpec('value', id, schema === undefined ? {} : { schema });
+/** Declares state that holds values in no order. */
 export const bagState = <T>(id: string): StateSpec<BagState<T>> => new StateSpec('bag', id);
+/** Declares state that holds each value once. */
 export const setState = <T>(id: string): StateSpec<SetState<T>> => new StateSpec('set', id);
+/** Declares state that holds a value for each of its keys. */
 export const mapState = <K, V>(id: string): StateSpec<MapState<K, V>> => new StateSpec('map', id);
+/** Declares state that holds values for each of its keys. */
 export const multimapState = <K, V>(id: string): StateSpec<MultimapState<K, V>> => new StateSpec('multimap', id);
+/** Declares state that holds values in the order of their timestamps. */
 export const orderedListState = <T>(id: string): StateSpec<OrderedListState<T>> => new StateSpec('orderedList', id);
+/** Declares state that combines what is added to it. */
 export const combiningState = <In, Acc, Out>(
   id: string,
   combineFn: CombineFn<In, Acc, Out>,
 ): StateSpec<CombiningState<In, Out>> =>
   new StateSpec('combining', id, { combineFn: combineFn as unknown as CombineFn<never, unknown, unknown> });
 
+/** Declares a timer of event time: it fires when the watermark has passed it. */
 export const eventTimer = (id: string): TimerSpec => new TimerSpec('event', id);
+/** Declares a timer of processing time. */
 export const processingTimer = (id: string): TimerSpec => new TimerSpec('processing', id);
 
 /** A side input by key. Keys are compared by value, also objects. */

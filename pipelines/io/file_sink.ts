@@ -8,6 +8,7 @@ import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows } from '#pipelines/model/windows/windowing';
 
+/** Where files are written, in which format, and when one ends. */
 export interface FileSinkSettings {
   /** A folder of this machine, or `s3://bucket/…`. */
   readonly directory: string;

@@ -8,6 +8,7 @@ import type { PCollection, PTransform } from '#pipelines/model/pcollection';
 import { named } from '#pipelines/model/transforms';
 import { writeTo } from './sink.ts';
 
+/** Which table of PostgreSQL is written, and how rows that exist are treated. */
 export interface WritePostgresSettings extends TableSettings {
   /** `postgres://user:password@host:port/database`. */
   readonly url: string;

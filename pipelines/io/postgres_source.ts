@@ -14,6 +14,7 @@ import {
 import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
 import { read } from '#pipelines/model/transforms';
 
+/** Which table or query of PostgreSQL is read, and how it is divided. */
 export interface ReadPostgresSettings<T> extends TableReading {
   /** `postgres://user:password@host:port/database`. */
   readonly url: string;

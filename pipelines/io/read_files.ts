@@ -2,6 +2,7 @@ import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pco
 import { read } from '#pipelines/model/transforms';
 import { FileSource, type FileSourceSettings } from './file_source.ts';
 
+/** Which files are read, and their format. */
 export interface ReadFilesSettings<T> extends FileSourceSettings<T> {
   readonly name?: string;
 }

@@ -31,7 +31,7 @@ import * as urns from './urns.ts';
 import { countsElements, triggerFromProto } from './windows/triggers.ts';
 import { type StrategyProto, strategyAfterGrouping } from './windows/windowing.ts';
 
-/** All values of each key and window, one pane at a time. */
+/** Collects all values of each key and window, one pane at a time. */
 export function groupByKey<K, V>(
   name = 'GroupByKey',
 ): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, readonly V[]>>> {

@@ -19,7 +19,7 @@ export type FieldTypeSpec = keyof typeof ATOMIC | { readonly array: FieldTypeSpe
 export type RowSpec = Readonly<Record<string, FieldTypeSpec>>;
 
 /**
- * The coder of rows with a schema, which other SDKs read too: `parDo(fn, { name, coder: rowCoder({ user: 'string', amount: 'double',
+ * Returns the coder of rows with a schema, which other SDKs read too: `parDo(fn, { name, coder: rowCoder({ user: 'string', amount: 'double',
  * 'note?': 'string' }) })`.
  */
 export const rowCoder = (spec: RowSpec): RowCoder => new RowCoder(schemaOf(spec));

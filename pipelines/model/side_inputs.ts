@@ -1,15 +1,15 @@
 import { type SideInputMap, SideInputView } from '#pipelines/engine/dofn';
 import type { KV, PCollection } from './pcollection.ts';
 
-/** The one element of each window; an empty window reads as the default, if one is given. */
+/** Gives a side input: the one element of each window; an empty window reads as the default, if one is given. */
 export const asSingleton = <T>(collection: PCollection<T>, ...defaultValue: [] | [T]): SideInputView<T> =>
   new SideInputView<T>('singleton', collection, ...defaultValue);
 
-/** All elements, in no particular order. */
+/** Gives a side input: all elements, in no particular order. */
 export const asIterable = <T>(collection: PCollection<T>): SideInputView<Iterable<T>> =>
   new SideInputView('iterable', collection);
 
-/** All elements as an array, in no particular order. */
+/** Gives a side input: all elements as an array, in no particular order. */
 export const asList = <T>(collection: PCollection<T>): SideInputView<readonly T[]> =>
   new SideInputView('list', collection);
 
@@ -17,6 +17,6 @@ export const asList = <T>(collection: PCollection<T>): SideInputView<readonly T[
 export const asMap = <K, V>(collection: PCollection<KV<K, V>>): SideInputView<SideInputMap<K, V>> =>
   new SideInputView('map', collection);
 
-/** All values of each key. */
+/** Gives a side input: all values of each key. */
 export const asMultimap = <K, V>(collection: PCollection<KV<K, V>>): SideInputView<SideInputMap<K, readonly V[]>> =>
   new SideInputView('multimap', collection);

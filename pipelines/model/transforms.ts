@@ -57,7 +57,7 @@ export function impulse(): PTransform<PipelineRoot, PCollection<Uint8Array>> {
   });
 }
 
-/** A bounded collection of `values`, all at the beginning of time. */
+/** Makes a bounded collection of `values`, all at the beginning of time. */
 export function create<T>(values: Iterable<T>, name = 'Create'): PTransform<PipelineRoot, PCollection<T>> {
   const elements = [...values];
   return named(name, (root: PipelineRoot) =>
@@ -104,6 +104,7 @@ export function parDoSplittable<In, Out, R, Pos>(
   });
 }
 
+/** Name, coder, state, timers and outputs of a ParDo. */
 export interface ParDoSettings {
   readonly name: string;
   /** Asynchronous calls in flight at once, on each worker; the others wait. A stateful DoFn has one a key. Default 100. */
@@ -183,7 +184,7 @@ export function filter<T>(keep: (element: T) => boolean, name = 'Filter'): PTran
   );
 }
 
-/** All elements of several collections of one type. */
+/** Returns all elements of several collections of one type. */
 export function flatten<T>(collections: readonly PCollection<T>[], name = 'Flatten'): PCollection<T> {
   const [first] = collections;
   if (!(first instanceof Collection))
@@ -318,7 +319,7 @@ export interface RegisteredDoFn {
   readonly views: ReadonlyMap<string, SideInputView<unknown>>;
 }
 
-/** The coder of collections that are grouped: equal keys have equal bytes. */
+/** Returns the coder of collections that are grouped: equal keys have equal bytes. */
 export const keyedCoder = (): KvCoder<unknown, unknown> => new KvCoder(new KeyCoder(), new ValueCoder());
 
 /** A new collection, in the windows that the transform's inputs agree on. */

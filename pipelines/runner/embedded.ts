@@ -28,6 +28,7 @@ import { loadWhole } from './snapshot_parts.ts';
 import { SnapshotStore, type SnapshotWriter } from './snapshot_store.ts';
 import { openableState, type StateOptions } from './state_options.ts';
 
+/** How a pipeline runs in this process. */
 export interface EmbeddedOptions {
   readonly log?: Logger;
   readonly clock?: Clock;

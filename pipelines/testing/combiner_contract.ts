@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { ContractCase } from '#kernel/contract';
 import type { CombineFn } from '../engine/dofn.ts';
 
+/** Inputs that the contract of a combiner is tried with. */
 export interface CombinerContractOptions<In, Out> {
   /** Makes an input of any number; equal numbers make equal inputs. */
   readonly input: (number: number) => In;
@@ -14,7 +15,7 @@ export interface CombinerContractOptions<In, Out> {
 
 const TIMEOUT_MS = 30_000;
 
-/** What every combiner does, so that runners may divide its inputs, change their order, and keep accumulators in state. */
+/** Returns the cases of what every combiner does, so that runners may divide its inputs, change their order, and keep accumulators in state. */
 export function combinerContract<In, Acc, Out>(
   combiner: CombineFn<In, Acc, Out>,
   { input, equal = deepEqual, runs = 100 }: CombinerContractOptions<In, Out>,

@@ -6,6 +6,7 @@ import { parDo } from '../model/transforms.ts';
 import { type Collected, collectInto, runToEnd } from './collect.ts';
 import { testStream } from './test_stream.ts';
 
+/** Elements that the contract of a DoFn is tried with. */
 export interface DoFnContractOptions<In> {
   /** Makes an element of any number; equal numbers make equal elements. */
   readonly input: (number: number) => In;
@@ -18,7 +19,7 @@ export interface DoFnContractOptions<In> {
 const TIMEOUT_MS = 120_000;
 
 /**
- * What every DoFn does, so that runners may divide elements into bundles, process them in any order and again after a failure, and send them to other
+ * Returns the cases of what every DoFn does, so that runners may divide elements into bundles, process them in any order and again after a failure, and send them to other
  * processes.
  *
  * ```ts

@@ -41,4 +41,5 @@ export class TestStreamBuilder<T> {
   }
 }
 
+/** Makes a source whose elements, watermark and processing time a test decides. */
 export const testStream = <T>(): TestStreamBuilder<T> => new TestStreamBuilder<T>();

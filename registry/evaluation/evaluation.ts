@@ -17,6 +17,7 @@ export interface Chart {
   readonly band?: readonly (readonly [x: number, low: number, high: number])[];
 }
 
+/** A table of a report. */
 export interface Table {
   readonly title: string;
   readonly columns: readonly string[];

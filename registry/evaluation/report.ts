@@ -41,6 +41,7 @@ export async function evaluationReport(evaluation: Evaluation, subject: ReportSu
   });
 }
 
+/** A page of a report: a title, and its parts. */
 export interface ReportPage {
   readonly title: string;
   readonly text: string;

@@ -1,6 +1,7 @@
 import type { JsonObject } from '#kernel/json';
 import type { OnnxElement } from '../onnx/onnx_proto.ts';
 
+/** The type of a column in a model's signature. */
 export type ColumnType = 'double' | 'long' | 'boolean' | 'string';
 
 /** One named input of a model, in the order of the tensor. */

@@ -6,6 +6,7 @@ import { outputWidth } from '../packages/model_package.ts';
 import type { Trained, Trainer } from '../trainers/define_trainer.ts';
 import { heldOutFrom, type TrainingTable } from '../training_table.ts';
 
+/** What the contract of a trainer is tried with. */
 export interface TrainerContractOptions {
   /** As a model's `training.settings` has them. */
   readonly settings?: Readonly<Record<string, unknown>>;
@@ -40,7 +41,7 @@ export function contractTable(): TrainingTable {
   };
 }
 
-/** What every trainer does: its models can be registered, served and judged. */
+/** Returns the cases of what every trainer does: its models can be registered, served and judged. */
 export function trainerContract(trainer: Trainer, options: TrainerContractOptions = {}): readonly ContractCase[] {
   const { table = contractTable(), timeoutMs = TIMEOUT_MS } = options;
   const train = async (): Promise<Trained> => {

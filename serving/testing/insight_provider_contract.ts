@@ -4,6 +4,7 @@ import type { ContractCase } from '#kernel/contract';
 import type { ProviderFailedError } from '../errors.ts';
 import type { InsightProvider, ProviderAnswer } from '../insight_provider.ts';
 
+/** What the contract of a provider of insights is tried with. */
 export interface InsightProviderContractOptions<Language extends string> {
   /** A text of each language that the provider reads. */
   readonly comments: Readonly<Record<Language, string>>;

@@ -2,6 +2,7 @@ import type { SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import { WorkflowDefinitionError } from '../errors.ts';
 
+/** A value of the settings of workflows. */
 export type VariableValue = string | number | boolean;
 /** How another system is reached: an address, a user, a password. */
 export type Connection = Readonly<Record<string, string | number | boolean>>;

@@ -32,6 +32,7 @@ export type ModelTraining<Column extends string> = Trainer extends infer One
     : never
   : never;
 
+/** What a model reads, how it is trained, and what a version must fulfil to be promoted. */
 export interface ModelSpec<S extends ModelFeatures> {
   /** Of the registered model: letters, digits, `_`, `.` and `-`. */
   readonly name: string;

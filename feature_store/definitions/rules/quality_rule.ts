@@ -39,6 +39,7 @@ function ofPresent(
   };
 }
 
+/** Requires that a feature has a value. */
 export const notNull = (feature: string, action: RuleAction): QualityRule => ({
   features: [feature],
   description: `${feature} is there`,
@@ -47,7 +48,7 @@ export const notNull = (feature: string, action: RuleAction): QualityRule => ({
   code: { uses: { feature } },
 });
 
-/** Both ends included. */
+/** Requires that a feature, where it has a value, is in a range: both ends included. */
 export const inRange = (
   feature: string,
   { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: { readonly min?: number; readonly max?: number },
@@ -58,13 +59,15 @@ export const inRange = (
     max,
   });
 
+/** Requires that a feature, where it has a value, is one of these. */
 export const oneOf = (feature: string, values: readonly FeatureValue[], action: RuleAction): QualityRule =>
   ofPresent(feature, `is one of ${values.join(', ')}`, action, (value) => values.includes(value), { values });
 
+/** Requires that a feature, where it has a value, matches a pattern. */
 export const matches = (feature: string, pattern: RegExp, action: RuleAction): QualityRule =>
   ofPresent(feature, `matches ${pattern.source}`, action, (value) => pattern.test(String(value)), { pattern });
 
-/** Anything that can be said of a row. */
+/** Requires anything that can be said of a row. */
 export const satisfies = (
   features: readonly string[],
   description: string,

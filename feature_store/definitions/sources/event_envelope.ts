@@ -4,7 +4,7 @@ import { parseRfc3339 } from '#kernel/times/rfc3339';
 /** Identifies something: an event, a user, an account. */
 export const id = z.string().min(1).max(128);
 
-/** A time as RFC 3339 writes it, in all its forms. */
+/** Declares a time as RFC 3339 writes it, in all its forms. */
 export const time = z
   .string()
   .refine((text) => parseRfc3339(text) !== undefined, {

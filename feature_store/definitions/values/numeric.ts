@@ -1,7 +1,7 @@
 import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 
-/** A value as a number; 0 for what is missing or none. */
+/** Returns a value as a number; 0 for what is missing or none. */
 export const numberOr0 = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
 
-/** Between 0 and 1. */
+/** Limits a number: between 0 and 1. */
 export const clamp01 = (value: number): number => Math.min(1, Math.max(0, value));

@@ -19,6 +19,7 @@ export interface StructFields {
   readonly [name: string]: FeatureType;
 }
 
+/** The type of a feature: `double`, `decimal(18,2)`, `array<string>`, … */
 export type FeatureType = ScalarType | DecimalType | EmbeddingType | `array<${string}>` | `struct<${string}>`;
 
 /** What values of a type are, where there is one. */

@@ -11,11 +11,15 @@ export interface RestrictionTracker<R, P> {
   checkpoint(): R | undefined;
 }
 
+/** Whether a splittable DoFn has finished its restriction, or resumes it later. */
 export type ProcessContinuation = { readonly resume: false } | { readonly resume: true; readonly delayMs: number };
 
+/** Says that a splittable DoFn has finished its restriction. */
 export const STOP: ProcessContinuation = { resume: false };
+/** Returns that a splittable DoFn resumes its restriction after a delay. */
 export const resumeAfter = (delayMs: number): ProcessContinuation => ({ resume: true, delayMs });
 
+/** What a splittable DoFn is given: it puts elements out while it claims positions of its restriction. */
 export interface SplittableContext<Out, R = unknown> {
   output(value: Out, timestamp: EventTime): void;
   /** Promises that later outputs of this restriction are not older; never moves backwards. */

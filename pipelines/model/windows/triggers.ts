@@ -5,33 +5,33 @@ import * as runnerApi from '#pipelines/proto/beam_runner_api';
 
 type TriggerProto = ReturnType<typeof runnerApi.Trigger.create>;
 
-/** At the end of the window; before it as `early` says, after it as `late` says, each over and over. */
+/** Fires at the end of the window; before it as `early` says, after it as `late` says, each over and over. */
 export const afterWatermark = (firings: { readonly early?: Trigger; readonly late?: Trigger } = {}): Trigger => ({
   kind: 'afterEndOfWindow',
   ...firings,
 });
-/** Once there are `count` elements in the pane. */
+/** Fires once there are `count` elements in the pane. */
 export const afterCount = (count: number): Trigger => ({ kind: 'afterCount', count });
-/** `delaySeconds` of processing time after the first element of the pane. */
+/** Fires `delaySeconds` of processing time after the first element of the pane. */
 export const afterProcessingTime = (delaySeconds: number): Trigger => ({
   kind: 'afterProcessingTime',
   delayMs: Math.round(delaySeconds * 1_000),
 });
 /** Starts again each time it has fired. */
 export const repeatedly = (trigger: Trigger): Trigger => ({ kind: 'repeatedly', trigger });
-/** As `trigger` says, until `until` fires: then once more, and never again. */
+/** Fires as `trigger` says, until `until` fires: then once more, and never again. */
 export const orFinally = (trigger: Trigger, until: Trigger): Trigger => ({ kind: 'orFinally', trigger, until });
-/** One after the other. */
+/** Fires as its triggers do, one after the other. */
 export const afterEach = (...triggers: readonly Trigger[]): Trigger => ({ kind: 'afterEach', triggers });
-/** Once all would have fired. */
+/** Fires once all would have fired. */
 export const afterAll = (...triggers: readonly Trigger[]): Trigger => ({ kind: 'afterAll', triggers });
-/** As soon as one fires. */
+/** Fires as soon as one fires. */
 export const afterAny = (...triggers: readonly Trigger[]): Trigger => ({ kind: 'afterAny', triggers });
-/** At the end of the window, then for each late element. */
+/** Fires at the end of the window, then for each late element. */
 export const defaultTrigger: Trigger = { kind: 'default' };
-/** For every element. */
+/** Fires for every element. */
 export const always: Trigger = { kind: 'always' };
-/** Only when the window expires. */
+/** Fires only when the window expires. */
 export const never: Trigger = { kind: 'never' };
 
 /** @throws {@link InvalidPipelineError} for a count below 1, a delay that is none, and a composite of nothing */

@@ -71,7 +71,7 @@ const durationOf = (millis: number): Duration => {
   return { seconds: BigInt(Math.floor(millis / 1_000)), nanos: (((millis % 1_000) + 1_000) % 1_000) * 1e6 };
 };
 
-/** All of time as one window: the default. */
+/** Assigns elements to all of time as one window: the default. */
 export const globalWindows = (): WindowFnSpec => ({
   urn: urns.GLOBAL_WINDOWS,
   payload: NOTHING,
@@ -80,7 +80,7 @@ export const globalWindows = (): WindowFnSpec => ({
   assignsToOneWindow: true,
 });
 
-/** Tumbling windows. Sizes in seconds, as everywhere in Beam's SDKs for people. */
+/** Assigns elements to tumbling windows. Sizes in seconds, as everywhere in Beam's SDKs for people. */
 export const fixedWindows = (sizeSeconds: number, offsetSeconds = 0): WindowFnSpec => {
   const sizeMs = millisecondsOf('the size of fixed windows', sizeSeconds, 1);
   const offset = offsetMs('fixed windows', offsetSeconds, sizeMs);
@@ -93,7 +93,7 @@ export const fixedWindows = (sizeSeconds: number, offsetSeconds = 0): WindowFnSp
   };
 };
 
-/** Overlapping windows of `sizeSeconds`, one beginning every `periodSeconds`. With a longer period, elements between two windows are in none. */
+/** Assigns elements to overlapping windows of `sizeSeconds`, one beginning every `periodSeconds`. With a longer period, elements between two windows are in none. */
 export const slidingWindows = (sizeSeconds: number, periodSeconds: number, offsetSeconds = 0): WindowFnSpec => {
   const sizeMs = millisecondsOf('the size of sliding windows', sizeSeconds, 1);
   const periodMs = millisecondsOf('the period of sliding windows', periodSeconds, 1);

@@ -12,6 +12,7 @@ import { externalEnvironment } from './environment.ts';
 import { JobFailedError } from './errors.ts';
 import { JobClient, type JobMetric, type OptionValue, type RunningJob } from './job_client.ts';
 
+/** Where a runner with Beam's job API is, and how its workers reach this process. */
 export interface PortableOptions {
   /** host:port of the runner's job service. */
   readonly jobEndpoint: string;
@@ -25,6 +26,7 @@ export interface PortableOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A job that a runner has run to its end, with its metrics. */
 export interface PortableResult {
   readonly jobId: string;
   readonly metrics: readonly JobMetric[];

@@ -9,6 +9,7 @@ import {
   sparseRow,
 } from './linear_rows.ts';
 
+/** What a model that learns from each event reads, and how fast it learns. */
 export interface OnlineLearnerSettings extends FtrlSettings {
   readonly columns: readonly LearnedColumn[];
   /** Examples from one checkpoint to the next; 2 or more. */

@@ -1,7 +1,7 @@
 import { functionIdentityOf } from '#kernel/functions/function_identity';
 import type { CombineFn } from '#pipelines/engine/dofn';
 
-/** How many. */
+/** Counts: how many. */
 export const count = <T>(): CombineFn<T, number, number> => ({
   identity: 'count',
   createAccumulator: () => 0,
@@ -10,6 +10,7 @@ export const count = <T>(): CombineFn<T, number, number> => ({
   extractOutput: (accumulator) => accumulator,
 });
 
+/** Adds up numbers; 0 of nothing. */
 export const sum = (): CombineFn<number, number, number> => ({
   identity: 'sum',
   createAccumulator: () => 0,
@@ -18,7 +19,7 @@ export const sum = (): CombineFn<number, number, number> => ({
   extractOutput: (accumulator) => accumulator,
 });
 
-/** Arithmetic mean; NaN of nothing. */
+/** Computes the arithmetic mean; NaN of nothing. */
 export const mean = (): CombineFn<number, readonly [sum: number, count: number], number> => ({
   identity: 'mean',
   createAccumulator: () => [0, 0],
@@ -30,9 +31,9 @@ export const mean = (): CombineFn<number, readonly [sum: number, count: number],
   extractOutput: ([total, inputs]) => total / inputs,
 });
 
-/** The smallest; Infinity of nothing. */
+/** Finds the smallest; Infinity of nothing. */
 export const min = (): CombineFn<number, number, number> => fold('min', Number.POSITIVE_INFINITY, Math.min);
-/** The largest; -Infinity of nothing. */
+/** Finds the largest; -Infinity of nothing. */
 export const max = (): CombineFn<number, number, number> => fold('max', Number.NEGATIVE_INFINITY, Math.max);
 
 function fold(
@@ -55,7 +56,7 @@ function sumOf(numbers: Iterable<number>): number {
   return total;
 }
 
-/** All of them. */
+/** Collects all of them. */
 export const toList = <T>(): CombineFn<T, readonly T[], readonly T[]> => ({
   identity: 'toList',
   createAccumulator: () => [],
@@ -65,7 +66,7 @@ export const toList = <T>(): CombineFn<T, readonly T[], readonly T[]> => ({
 });
 
 /**
- * The `n` first in the order of `compare`, in that order. Keeps a sorted list of at most `n`; equal elements are kept as they came.
+ * Keeps the `n` first in the order of `compare`, in that order. Keeps a sorted list of at most `n`; equal elements are kept as they came.
  */
 export function top<T>(n: number, compare: (a: T, b: T) => number): CombineFn<T, readonly T[], readonly T[]> {
   const insert = (sorted: readonly T[], input: T): readonly T[] => {

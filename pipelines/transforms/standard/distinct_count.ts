@@ -8,7 +8,7 @@ import {
 import { keyIdOf } from '#kernel/keys/key_codec';
 import type { CombineFn } from '#pipelines/engine/dofn';
 
-/** How many different values, compared as keys are: exact up to 128, by HyperLogLog beyond, with a standard error of 3.3 % (Beam's ApproximateUnique, HllCount). */
+/** Estimates how many different values, compared as keys are: exact up to 128, by HyperLogLog beyond, with a standard error of 3.3 % (Beam's ApproximateUnique, HllCount). */
 export const approximateCountDistinct = <T>(): CombineFn<T, DistinctSketch, number> => ({
   identity: 'approximateCountDistinct',
   createAccumulator: emptyDistinct,

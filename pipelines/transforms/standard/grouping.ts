@@ -64,7 +64,7 @@ export function coGroupByKey<K, Values extends Readonly<Record<string, unknown>>
 }
 
 /**
- * Each different element of a window once, however often the window fires: with its first pane. Elements are compared by value, so they are what keys can be.
+ * Keeps each different element of a window once, however often the window fires: with its first pane. Elements are compared by value, so they are what keys can be.
  *
  * @throws InvalidPipelineError for merging windows that fire more than once, as in Beam: an element could come again when its window has merged
  */

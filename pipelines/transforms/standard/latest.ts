@@ -18,7 +18,7 @@ const newest = <T>(): CombineFn<Stamped<T>, Stamped<T> | null, T | undefined> =>
   extractOutput: (held) => held?.value,
 });
 
-/** The newest value of each key and window, by event time (Beam's Latest.perKey). */
+/** Keeps the newest value of each key and window, by event time (Beam's Latest.perKey). */
 export const latestPerKey = <K, V>(name = 'LatestPerKey'): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, V>>> =>
   named(name, (input: PCollection<KV<K, V>>) =>
     input
@@ -34,7 +34,7 @@ export const latestPerKey = <K, V>(name = 'LatestPerKey'): PTransform<PCollectio
       .map(({ key, value }) => ({ key, value: value as V })),
   );
 
-/** The newest element of each window, by event time (Beam's Latest.globally); `undefined` of an empty collection in the global window. */
+/** Keeps the newest element of each window, by event time (Beam's Latest.globally); `undefined` of an empty collection in the global window. */
 export const latestGlobally = <T>(name = 'LatestGlobally'): PTransform<PCollection<T>, PCollection<T | undefined>> =>
   named(name, (input: PCollection<T>) =>
     input

@@ -4,6 +4,7 @@ import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { PCollection, PTransform } from '#pipelines/model/pcollection';
 import { parDo } from '#pipelines/model/transforms';
 
+/** How many elements pass in a second. */
 export interface RateLimitSettings {
   /** Elements a second, in the long run; fractions are allowed. */
   readonly perSecond: number;

@@ -4,7 +4,7 @@ import { InvalidPipelineError } from '#pipelines/engine/errors';
 type Drawn<T> = readonly (readonly [lot: number, value: T])[];
 
 /**
- * `size` values drawn at random, each as likely as any other (Beam's Sample.fixedSize). Each value draws a lot, and those with the smallest lots are kept: so samples can be merged.
+ * Draws `size` values drawn at random, each as likely as any other (Beam's Sample.fixedSize). Each value draws a lot, and those with the smallest lots are kept: so samples can be merged.
  *
  * @param random - 0 to 1; a retried bundle draws again
  */

@@ -8,7 +8,7 @@ const textOf = (value: unknown): string =>
 export const toStrings = <T>(name = 'ToString'): PTransform<PCollection<T>, PCollection<string>> =>
   named(name, (input: PCollection<T>) => input.map(textOf));
 
-/** KVs as `key,value` (Beam's ToString.kvs). */
+/** Writes KVs as `key,value` (Beam's ToString.kvs). */
 export const kvsToStrings = <K, V>(
   delimiter = ',',
   name = 'ToString',
@@ -21,7 +21,7 @@ export const kvsToStrings = <K, V>(
 const stateless = (pattern: RegExp, flags = ''): RegExp =>
   new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '') + flags);
 
-/** Of each line that matches from beginning to end, a group; 0 is all of it (Beam's Regex.matches). */
+/** Returns, of each line that matches from beginning to end, a group; 0 is all of it (Beam's Regex.matches). */
 export const regexMatches = (
   pattern: RegExp,
   group: number | string = 0,
@@ -31,7 +31,7 @@ export const regexMatches = (
   return named(name, (input: PCollection<string>) => input.flatMap((line) => found(whole.exec(line), group)));
 };
 
-/** Of each line that holds the pattern somewhere, a group of the first match (Beam's Regex.find). */
+/** Finds, of each line that holds the pattern somewhere, a group of the first match (Beam's Regex.find). */
 export const regexFind = (
   pattern: RegExp,
   group: number | string = 0,
@@ -41,7 +41,7 @@ export const regexFind = (
   return named(name, (input: PCollection<string>) => input.flatMap((line) => found(first.exec(line), group)));
 };
 
-/** Every match replaced (Beam's Regex.replaceAll). */
+/** Replaces: every match replaced (Beam's Regex.replaceAll). */
 export const regexReplaceAll = (
   pattern: RegExp,
   replacement: string,

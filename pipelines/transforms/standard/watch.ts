@@ -24,6 +24,7 @@ export interface PollResult<Out> {
   readonly isComplete?: boolean;
 }
 
+/** What polls inputs for new outputs, how often, and when watching ends. */
 export interface WatchSettings<In, Out> {
   /** @throws retryable PlatformErrors are tried again; other errors fail the job */
   readonly poll: (input: In, signal: AbortSignal) => PollResult<Out> | Promise<PollResult<Out>>;

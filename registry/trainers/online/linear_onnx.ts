@@ -15,6 +15,7 @@ export interface LinearColumn {
   readonly other: number;
 }
 
+/** A linear model: a bias, and a weight for each column. */
 export interface LinearModel {
   readonly bias: number;
   readonly columns: readonly LinearColumn[];

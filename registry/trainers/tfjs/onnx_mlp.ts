@@ -1,5 +1,6 @@
 import { GraphBuilder } from '../../onnx/graph_builder.ts';
 
+/** A layer of a network: weights [inputs, outputs] row-major, biases and activation. */
 export interface DenseLayer {
   /** [inputs, outputs], row-major. */
   readonly weights: Float32Array;
@@ -18,7 +19,9 @@ export interface Mlp {
   readonly layers: readonly DenseLayer[];
 }
 
+/** Name of the input of a network that `mlpToOnnx` writes. */
 export const MLP_INPUT = 'features';
+/** Name of its output. */
 export const MLP_OUTPUT = 'probabilities';
 
 /**
