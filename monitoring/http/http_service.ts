@@ -46,9 +46,10 @@ interface HttpConnection extends Socket {
 const LOOPBACK = '127.0.0.1';
 const LISTEN_OPEN = 'LISTEN_WITHOUT_KEYS=true';
 const IN_FLIGHT_POLL_MS = 10;
-/** A listener with connections is closed when no request has come for so long, at the latest after LONGEST_PARTING_MS: until then each answer ends its connection. */
+/** A listener with connections is closed when no request has come for so long, and for longer once one has come: until then each answer ends its connection. */
 const QUIET_MS = 100;
-const LONGEST_PARTING_MS = 2_000;
+const QUIET_AFTER_REQUESTS_MS = 1_000;
+const LONGEST_PARTING_MS = 3_000;
 /** For the last answers to leave. */
 const GOODBYE_MS = 50;
 
@@ -212,7 +213,8 @@ export class HttpService implements Service {
       if (answer?.headersSent === false) answer.shouldKeepAlive = false;
     }
     for (let nowMs = beganMs; this.#connections.size > 0 && !signal.aborted; nowMs = performance.now()) {
-      if (nowMs - this.#requestedMs > QUIET_MS || nowMs - beganMs > LONGEST_PARTING_MS) return;
+      const quietMs = this.#requestedMs > beganMs ? QUIET_AFTER_REQUESTS_MS : QUIET_MS;
+      if (nowMs - this.#requestedMs > quietMs || nowMs - beganMs > LONGEST_PARTING_MS) return;
       await sleep(IN_FLIGHT_POLL_MS);
     }
   }
