@@ -1,6 +1,13 @@
 /** `headwater/features`: sources, views and services, as a project defines them. */
 
 export type { FeaturesPlugin, FeaturesPluginContext } from '#feature_store/api/plugin';
+export type { SubjectRecord } from '#feature_store/data_subjects/erasable';
+export {
+  definePersonalData,
+  type OpenPersonalData,
+  type PersonalData,
+  type SubjectIds,
+} from '#feature_store/data_subjects/personal_data';
 export {
   approxDistinct,
   count,

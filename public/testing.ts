@@ -5,6 +5,7 @@ export { type PluginContractOptions, pluginContract } from '#connectors/testing/
 export { FeatureTest, type FeatureTestOptions } from '#feature_store/testing/feature_test';
 export { OFFLINE_CONTRACT_VIEWS, offlineStoreContract } from '#feature_store/testing/offline_store_contract';
 export { CONTRACT_VIEWS, onlineStoreContract } from '#feature_store/testing/online_store_contract';
+export { type PersonalDataContractOptions, personalDataContract } from '#feature_store/testing/personal_data_contract';
 export type { ContractCase } from '#kernel/contract';
 export { Random } from '#kernel/random';
 export { type BinaryMetrics, binaryMetrics } from '#kernel/statistics/binary_metrics';

@@ -85,7 +85,8 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
       'the feature pipeline has not read the erasure: it forgets the entity when it does, as soon as it runs. Run this command again then, for topics and files\n',
     );
   }
-  for (const { place, stays } of data.records) if (stays !== undefined) process.stderr.write(`${place}: ${stays}\n`);
+  for (const { place, stays } of [...data.stores, ...data.records])
+    if (stays !== undefined) process.stderr.write(`${place}: ${stays}\n`);
   return isApplied;
 }
 

@@ -2,6 +2,7 @@ import { missingMethods } from '#configs/extension';
 import type { Connector } from '#connectors/define_connector';
 import type { GatewayPlugin } from '#connectors/gateway/plugin';
 import type { FeaturesPlugin } from '#feature_store/api/plugin';
+import type { PersonalData } from '#feature_store/data_subjects/personal_data';
 import type { OfflineStoreExtension } from '#feature_store/offline/define_offline_store';
 import type { OnlineStoreExtension } from '#feature_store/online/define_online_store';
 import type { RolePlugin } from '#monitoring/http/role_plugin';
@@ -34,6 +35,8 @@ export interface ExtensionSpec {
   readonly registries?: readonly RegistryExtension[];
   /** `training: { trainer: 'extension', use: … }` */
   readonly trainers?: readonly Trainer[];
+  /** Tables, files and services of the project's own that `headwater entities erase` and `export` reach. */
+  readonly personalData?: readonly PersonalData[];
 }
 
 /** The same, complete. */
@@ -44,6 +47,7 @@ export interface ProjectExtensions {
   readonly offlineStores: readonly OfflineStoreExtension[];
   readonly registries: readonly RegistryExtension[];
   readonly trainers: readonly Trainer[];
+  readonly personalData: readonly PersonalData[];
 }
 
 /**
@@ -52,7 +56,7 @@ export interface ProjectExtensions {
  * @throws {@link ProjectModuleError} naming the list and the entry: one without a name, its method or a schema of settings, and two with one name
  */
 export function extensionsOf(file: string, spec: ExtensionSpec): ProjectExtensions {
-  const { plugins = {}, connectors = [], stores = {}, registries = [], trainers = [] } = spec;
+  const { plugins = {}, connectors = [], stores = {}, registries = [], trainers = [], personalData = [] } = spec;
   const { gateway = [], features = [], serving = [], pipeline = [], monitor = [] } = plugins;
   const { online = [], offline = [] } = stores;
   for (const [role, entries] of Object.entries({ gateway, features, serving, pipeline, monitor }))
@@ -60,6 +64,11 @@ export function extensionsOf(file: string, spec: ExtensionSpec): ProjectExtensio
   const created = { connectors, 'stores.online': online, 'stores.offline': offline, registries };
   for (const [list, entries] of Object.entries(created)) checkEntries(file, list, entries, 'create');
   checkEntries(file, 'trainers', trainers, 'train');
+  checkEntries(file, 'personalData', personalData, 'open');
+  for (const { name, entity } of personalData) {
+    if (typeof entity?.name !== 'string')
+      throw new ProjectModuleError(file, `personalData: "${name}" needs entity, as entity() makes it`);
+  }
   for (const [list, entries] of Object.entries({ ...created, trainers })) {
     for (const { name, settings } of entries) {
       if (missingMethods(settings, ['safeParse']).length > 0)
@@ -68,7 +77,7 @@ export function extensionsOf(file: string, spec: ExtensionSpec): ProjectExtensio
   }
   return {
     plugins: { gateway, features, serving, pipeline, monitor },
-    ...{ connectors, onlineStores: online, offlineStores: offline, registries, trainers },
+    ...{ connectors, onlineStores: online, offlineStores: offline, registries, trainers, personalData },
   };
 }
 

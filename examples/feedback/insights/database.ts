@@ -1,6 +1,8 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
+import { FolderInUseError } from './errors.ts';
 
 /** The part of SQL that is used: PostgreSQL, or PGlite in a folder. */
 export interface Database {
@@ -73,8 +75,11 @@ export async function openDatabase(place: string): Promise<Database> {
       close: () => pool.end(),
     };
   }
-  if (place !== ':memory:') await mkdir(place, { recursive: true });
-  const lite = await PGlite.create(place === ':memory:' ? 'memory://' : place);
+  const unlock = place === ':memory:' ? async () => {} : await lock(place);
+  const lite = await PGlite.create(place === ':memory:' ? 'memory://' : place).catch(async (error: unknown) => {
+    await unlock();
+    throw error;
+  });
   await migrate(async (sql, values) => {
     if (values !== undefined) return (await lite.query(sql, values as unknown[])).rows;
     await lite.exec(sql);
@@ -83,9 +88,39 @@ export async function openDatabase(place: string): Promise<Database> {
   return {
     query: async <Row>(sql: string, values: readonly unknown[] = []) =>
       (await lite.query(sql, values as unknown[])).rows as Row[],
-    close: () => lite.close(),
+    close: async () => {
+      await lite.close();
+      await unlock();
+    },
   };
 }
+
+/** Makes this process the only one that has the folder: PGlite does not share it. @returns what gives it back */
+async function lock(folder: string): Promise<() => Promise<void>> {
+  await mkdir(folder, { recursive: true });
+  const file = join(dirname(folder), `${basename(folder)}.lock`);
+  for (;;) {
+    try {
+      const held = await open(file, 'wx');
+      await held.writeFile(String(process.pid));
+      await held.close();
+      return () => rm(file, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const pid = Number(await readFile(file, 'utf8').catch(() => ''));
+      if (pid !== process.pid && pid > 0 && isRunning(pid)) throw new FolderInUseError(folder, pid);
+      await rm(file, { force: true });
+    }
+  }
+}
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+};
 
 async function migrate(run: (sql: string, values?: readonly unknown[]) => Promise<readonly unknown[]>): Promise<void> {
   await run(

@@ -12,4 +12,16 @@ export class UnsupportedLanguageError extends PlatformError {
   }
 }
 
+export class FolderInUseError extends PlatformError {
+  readonly code = 'FEEDBACK_FOLDER_IN_USE';
+  readonly httpStatus = 503;
+
+  constructor(folder: string, pid: number) {
+    super(
+      `FEEDBACK_DATABASE: process ${pid} has the folder "${folder}": stop it, or erase with its DELETE /insights/customers/ID; a PostgreSQL server can be shared`,
+      { fault: 'caller', retryable: true },
+    );
+  }
+}
+
 export { ProviderFailedError } from 'headwater/serving';

@@ -43,11 +43,7 @@ export const insightsPlugin = ({ environment, provider }: InsightsOptions): Serv
   name: 'insights',
   async register(app, { log, metrics }) {
     const settings: FeedbackSettings = readSettings(environment);
-    const store = new FeedbackStore({
-      place: settings.FEEDBACK_DATABASE,
-      spool: spoolOf(settings.FEEDBACK_DATABASE),
-      textDays: settings.FEEDBACK_TEXT_DAYS,
-    });
+    const store = storeOf(settings);
     const used = provider ?? providerOf(settings);
     const measured = createMetrics(metrics);
     const tuned = { deadlineMs: settings.FEEDBACK_DEADLINE_MS, maxConcurrency: settings.FEEDBACK_MAX_CONCURRENCY };
@@ -173,6 +169,13 @@ export const insightsPlugin = ({ environment, provider }: InsightsOptions): Serv
     );
   },
 });
+
+export const storeOf = (settings: FeedbackSettings): FeedbackStore =>
+  new FeedbackStore({
+    place: settings.FEEDBACK_DATABASE,
+    spool: spoolOf(settings.FEEDBACK_DATABASE),
+    textDays: settings.FEEDBACK_TEXT_DAYS,
+  });
 
 const spoolOf = (place: string): string =>
   /^(postgres(ql)?:|:memory:)/.test(place)

@@ -3,6 +3,7 @@ import { duckdb } from './extensions/duckdb_store.ts';
 import { folder } from './extensions/folder_store.ts';
 import { lines } from './extensions/lines_broker.ts';
 import { logistic } from './extensions/logistic_trainer.ts';
+import { notes } from './extensions/notes.ts';
 import { recommend, shopHook, summaries } from './extensions/routes.ts';
 import { shelf } from './extensions/shelf_registry.ts';
 
@@ -12,4 +13,5 @@ export default defineConfig({
   stores: { online: [folder], offline: [duckdb] },
   registries: [shelf],
   trainers: [logistic],
+  personalData: [notes('.headwater/notes.jsonl')],
 });

@@ -24,6 +24,12 @@ test.each<[string, ExtensionSpec, string]>([
   ],
   ['a registry', { registries: [{ name: 'shelf', settings } as never] }, 'registries: "shelf" has no method create()'],
   ['a trainer', { trainers: [{ name: 't', settings } as never] }, 'trainers: "t" has no method train()'],
+  ['a place of data', { personalData: [{ name: 'notes' } as never] }, 'personalData: "notes" has no method open()'],
+  [
+    'its entity',
+    { personalData: [{ name: 'notes', open: nothing } as never] },
+    'personalData: "notes" needs entity, as entity() makes it',
+  ],
   ['a plugin', { plugins: { serving: [{ name: 'p' } as never] } }, 'plugins.serving: "p" has no method register()'],
   [
     'settings',

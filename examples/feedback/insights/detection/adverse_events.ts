@@ -70,6 +70,11 @@ export class FeedbackStore {
     await this.drainSpool();
   }
 
+  /** @throws while the database does not open */
+  async check(): Promise<void> {
+    await this.#open();
+  }
+
   async stop(): Promise<void> {
     await this.#spooling.catch(() => {});
     const database = await this.#database?.catch(() => undefined);
@@ -210,6 +215,17 @@ export class FeedbackStore {
       [customerId, actor],
     );
     return { comments: comments.length, adverseEvents: events.length };
+  }
+
+  /** What is kept of a customer: comments, and adverse events as they are in the database. */
+  async *read(customerId: string): AsyncIterable<Readonly<Record<string, unknown>>> {
+    const database = await this.#open();
+    for (const table of ['feedback_comments', 'feedback_adverse_events'])
+      for (const row of await database.query<Readonly<Record<string, unknown>>>(
+        `SELECT to_jsonb(kept) AS record FROM ${table} kept WHERE customer_id = $1 ORDER BY received_at, id`,
+        [customerId],
+      ))
+        yield { table, ...(row.record as Readonly<Record<string, unknown>>) };
   }
 
   async #insert(event: NewAdverseEvent & { readonly id: string; readonly received_at: string }): Promise<void> {

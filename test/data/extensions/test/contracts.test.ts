@@ -18,6 +18,7 @@ import {
   OFFLINE_CONTRACT_VIEWS,
   offlineStoreContract,
   onlineStoreContract,
+  personalDataContract,
   pluginContract,
   registryContract,
   trainerContract,
@@ -27,6 +28,7 @@ import { duckdb } from '../extensions/duckdb_store.ts';
 import { folder } from '../extensions/folder_store.ts';
 import { lines } from '../extensions/lines_broker.ts';
 import { logistic } from '../extensions/logistic_trainer.ts';
+import { addNotes, notes } from '../extensions/notes.ts';
 import { recommend, shopHook, summaries } from '../extensions/routes.ts';
 import { shelf } from '../extensions/shelf_registry.ts';
 import { wordList, wordProvider } from '../extensions/word_provider.ts';
@@ -67,6 +69,18 @@ const models = place('models');
 runAll(
   'the shelf registry',
   registryContract(() => shelf.create({ clock: systemClock }, { directory: models })),
+);
+
+const noted = place('notes.jsonl');
+runAll(
+  'the notes',
+  personalDataContract(notes(noted), {
+    write: (subjects) =>
+      addNotes(
+        noted,
+        subjects.map(({ customer_id: customer }) => ({ customer: customer as string, note: 'rang twice' })),
+      ),
+  }),
 );
 
 const words = createServer((_, response) => void response.end(wordList()));
