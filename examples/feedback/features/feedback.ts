@@ -63,6 +63,7 @@ export const feedbackView = featureView({
     concern: fromEvent('string', 'First safety concern of the newest text', (event) => found(event).concern, {
       uses: { found },
     }),
+    commented_ms: fromEvent('long', 'Time of the newest text, ms since 1970', (_, at) => at),
     ...count({ as: 'comments', what: 'Comments' }).over('24h', '30d'),
     ...mean('sentiment_score').over('7d', '30d'),
     ...min('sentiment_score').over('30d'),

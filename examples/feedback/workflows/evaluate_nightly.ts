@@ -1,6 +1,15 @@
 import { DAY_MS } from 'headwater/features';
-import { checkContracts, readHistory, type ScheduledInput, TaskError, task, workflow } from 'headwater/workflows';
-import { type Comment, mixChanges } from '../evaluation/mix.ts';
+import {
+  checkContracts,
+  readHistory,
+  type ScheduledInput,
+  TaskError,
+  task,
+  workflow,
+  writeReport,
+} from 'headwater/workflows';
+import { mixChanges } from '../evaluation/mix.ts';
+import { type DatedComment, nightlyReport } from '../evaluation/nightly_report.ts';
 import { judge, LANGUAGES } from '../evaluation/report.ts';
 import { feedbackView } from '../features/feedback.ts';
 
@@ -9,6 +18,42 @@ const LEAST_RECALL = 0.95;
 /** Share by which a language or topic may change in a day, with so many comments at least. */
 const MOST_CHANGE = 0.25;
 const FEWEST_COMMENTS = 50;
+/** Days before the last one that it is compared with. */
+const DAYS_BEFORE = 30;
+
+const endOf = ({ schedule }: ScheduledInput): string => schedule?.time ?? new Date().toISOString();
+
+/** Comments of the month before, and of the last day. */
+async function commentsUntil(to: string): Promise<readonly DatedComment[]> {
+  const from = new Date(Date.parse(to) - (1 + DAYS_BEFORE) * DAY_MS).toISOString();
+  const comments: DatedComment[] = [];
+  await readHistory(feedbackView, { from, to }, (rows) => {
+    for (const { at, values } of rows) {
+      // A row is also written when comments leave a window.
+      if (values.commented_ms !== Date.parse(at)) continue;
+      comments.push({
+        at,
+        language: values.language ?? '',
+        topic: values.topic ?? '',
+        isAdverse: values.adverse === 1,
+      });
+    }
+  });
+  return comments;
+}
+
+/** Writes the report of the night below the variable `reports`: before what may fail, so that it shows why. */
+export const reportNight = task(
+  'report-feedback',
+  async (input: ScheduledInput, context): Promise<ScheduledInput> => {
+    const to = endOf(input);
+    const judged = LANGUAGES.map((language) => judge(language));
+    const folder = `${context.variable('reports')}/date=${to.slice(0, 10)}`;
+    context.log(await writeReport(folder, nightlyReport(judged, await commentsUntil(to), to)));
+    return input;
+  },
+  { process: true },
+);
 
 /** Judges the models on the held-out sentences. Fails with `Feedback.DetectionWorse` where a language finds too few adverse events. */
 export const evaluate = task('evaluate-detection', (input: ScheduledInput, context): ScheduledInput => {
@@ -24,16 +69,12 @@ export const evaluate = task('evaluate-detection', (input: ScheduledInput, conte
 /** Compares languages and topics of the last day with those of the month before. Fails with `Feedback.Drifted`, naming what has changed. */
 export const compareMix = task(
   'compare-mix',
-  async ({ schedule }: ScheduledInput, context): Promise<{ readonly now: number; readonly before: number }> => {
-    const to = schedule?.time ?? new Date().toISOString();
-    const sinceMs = Date.parse(to) - DAY_MS;
-    const [now, before]: [Comment[], Comment[]] = [[], []];
-    await readHistory(feedbackView, { from: new Date(sinceMs - 30 * DAY_MS).toISOString(), to }, (rows) => {
-      for (const { at, values } of rows) {
-        const comment = { language: values.language ?? '', topic: values.topic ?? '' };
-        (Date.parse(at) >= sinceMs ? now : before).push(comment);
-      }
-    });
+  async (input: ScheduledInput, context): Promise<{ readonly now: number; readonly before: number }> => {
+    const to = endOf(input);
+    const comments = await commentsUntil(to);
+    const isNew = ({ at }: DatedComment): boolean => Date.parse(at) >= Date.parse(to) - DAY_MS;
+    const now = comments.filter(isNew);
+    const before = comments.filter((each) => !isNew(each));
     if (Math.min(now.length, before.length) >= FEWEST_COMMENTS) {
       const changes = mixChanges(now, before, MOST_CHANGE).map(
         (each) => `${each.of} ${each.value} from ${each.before.toFixed(2)} to ${each.now.toFixed(2)}`,
@@ -46,7 +87,11 @@ export const compareMix = task(
   { process: true },
 );
 
-/** Each night: detection on held-out sentences, the contract of the features, and whether languages and topics have changed. */
+/** Each night: a report, detection on held-out sentences, the contract of the features, and whether languages and topics have changed. */
 export const evaluateNightly = workflow<ScheduledInput>('evaluate', (w) =>
-  w.task('Evaluate', evaluate).task('Check', checkContracts(feedbackView)).task('Compare', compareMix),
+  w
+    .task('Report', reportNight)
+    .task('Evaluate', evaluate)
+    .task('Check', checkContracts(feedbackView))
+    .task('Compare', compareMix),
 );

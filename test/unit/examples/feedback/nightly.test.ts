@@ -19,7 +19,7 @@ test('the models find enough adverse events of the held-out sentences, each lang
   const lines: string[] = [];
   evaluate.run({}, { log: (line: string) => lines.push(line) } as never);
   expect(lines.map((line) => line.slice(0, 2))).toEqual(['en', 'es', 'fr']);
-  expect(Object.keys(evaluateNightly.document.States)).toEqual(['Evaluate', 'Check', 'Compare']);
+  expect(Object.keys(evaluateNightly.document.States)).toEqual(['Report', 'Evaluate', 'Check', 'Compare']);
 });
 
 test('the contract holds on comments as they are, and not when most of them report harm or none come', async () => {
