@@ -1,9 +1,11 @@
 import type { Signals } from './detection/signals.ts';
+import type { Language } from './languages.ts';
+import { FIELD_WORDS, FIELDS, type Field } from './lexicons/fields.ts';
 import { CONCERNS, TOPICS } from './lexicons/lexicon.ts';
 import { normalise } from './text.ts';
 
 /** Columns of the models: hashed n-grams, then what the lexicon found. */
-export const HASHED = 8_192;
+export const HASHED = 32_768;
 const SIGNAL_NAMES = [
   ...CONCERNS.flatMap((concern) => [`${concern}`, `${concern}_taken_back`]),
   ...['certain', 'any_hit', 'two_hits', 'only_taken_back', 'no_hit', 'question', 'negation', 'relief', 'idiom'],
@@ -30,17 +32,44 @@ function hashOf(text: string): number {
   return (hash ^ (hash >>> 15)) >>> 0;
 }
 
+const fieldPatterns = new Map<Language, readonly (readonly [Field, RegExp])[]>();
+
+/** Returns what a word is of. */
+function fieldOf(word: string, language: Language): Field | undefined {
+  let patterns = fieldPatterns.get(language);
+  if (patterns === undefined) {
+    patterns = FIELDS.map((field) => [field, new RegExp(`^(?:${FIELD_WORDS[language][field]})`, 'u')] as const);
+    fieldPatterns.set(language, patterns);
+  }
+  const whole = `${word} `;
+  return patterns.find(([, pattern]) => pattern.test(whole))?.[0];
+}
+
 const SHORTEST = 3;
 const LONGEST = 5;
 
-function ngramsOf(text: string): ReadonlySet<number> {
+/** Words between two words whose fields are a column together, at most. */
+const FIELD_REACH = 6;
+
+function ngramsOf(text: string, language: Language): ReadonlySet<number> {
   const words = normalise(text).match(/[\p{L}\p{N}']+|[?!]/gu) ?? [];
   const found = new Set<number>();
+  const fields = words.map((word) => fieldOf(word, language));
   const add = (gram: string): void => void found.add(hashOf(gram) % HASHED);
   for (const [at, word] of words.entries()) {
     add(`w ${word}`);
     if (at > 0) add(`b ${words[at - 1]} ${word}`);
     if (at > 1) add(`s ${words[at - 2]} ${word}`);
+    if (at === 0) add(`first ${word}`);
+    if (at === 1) add(`first ${words[0]} ${word}`);
+    const field = fields[at];
+    if (field !== undefined) {
+      add(`field ${field}`);
+      add(`before ${words[at - 1] ?? ''} ${field}`);
+      add(`after ${field} ${words[at + 1] ?? ''}`);
+      for (let other = Math.max(0, at - FIELD_REACH); other < at; other += 1)
+        if (fields[other] !== undefined) add(`fields ${fields[other]} ${field}`);
+    }
     const padded = ` ${word} `;
     for (let length = SHORTEST; length <= LONGEST; length += 1) {
       for (let start = 0; start + length <= padded.length; start += 1) add(padded.slice(start, start + length));
@@ -56,8 +85,8 @@ const SIGNAL_VALUE = Math.log(2);
  * Returns the row of a text. Each n-gram has the value ln(1 + 1/√n) of n n-grams, what the lexicon found ln 2: the logarithms that the graphs take
  * of their input are in the values.
  */
-export function rowOf(text: string, signals: Signals): SparseRow {
-  const grams = ngramsOf(text);
+export function rowOf(text: string, signals: Signals, language: Language): SparseRow {
+  const grams = ngramsOf(text, language);
   const held = new Set<number>();
   const mark = (name: string): void => void held.add(COLUMN.get(name) as number);
   for (const { concern, isTakenBack } of signals.hits) mark(isTakenBack ? `${concern}_taken_back` : concern);

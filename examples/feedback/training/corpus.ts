@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { Random } from 'headwater/testing';
 import type { Language } from '../insights/languages.ts';
 import type { Topic } from '../insights/lexicons/lexicon.ts';
@@ -25,10 +25,9 @@ const KIND_OF: Readonly<Record<string, string>> = {
   ...{ '-': 'plain', n: 'negation', h: 'hard negative', s: 'slang', m: 'misspelt', i: 'implicit' },
 };
 
-const linesOf = (part: string, language: Language): readonly string[] =>
-  readFileSync(new URL(`../data/${part}/${language}.txt`, import.meta.url), 'utf8')
-    .split('\n')
-    .filter(Boolean);
+const dataUrl = (path: string): URL => new URL(`../data/${path}`, import.meta.url);
+
+const linesOf = (path: string): readonly string[] => readFileSync(dataUrl(path), 'utf8').split('\n').filter(Boolean);
 
 function parse(line: string, number: number): Sentence {
   const match = /^([01])([nup])([qdpsuho])([-nhsmi]) (.+)$/.exec(line);
@@ -40,15 +39,34 @@ function parse(line: string, number: number): Sentence {
   };
 }
 
-/** Sets of written sentences that models are judged on, and never fitted on. */
-export const HELD_OUT = ['held_out', 'second_held_out'] as const;
-export type HeldOut = (typeof HELD_OUT)[number];
+const HELD_OUT_SETS = ['held_out', 'second_held_out', 'third_held_out'] as const;
+export type HeldOut = (typeof HELD_OUT_SETS)[number];
 
-/** Returns the written sentences of a part. */
-export const readSentences = (
-  part: 'training/written' | 'development' | HeldOut,
-  language: Language,
-): readonly Sentence[] => linesOf(part, language).map(parse);
+/** Sets of written sentences that models are judged on, and never fitted on: those that are there, the oldest first. */
+export const HELD_OUT: readonly HeldOut[] = HELD_OUT_SETS.filter((part) => existsSync(dataUrl(part)));
+
+/** Returns the written sentences of a part that models are not fitted on by themes. */
+export const readSentences = (part: 'development' | HeldOut, language: Language): readonly Sentence[] =>
+  linesOf(`${part}/${language}.txt`).map(parse);
+
+/** Written sentences about one field, such as medicine. */
+export interface Theme {
+  readonly name: string;
+  readonly sentences: readonly Sentence[];
+}
+
+/** A file of written sentences of training. */
+export const themeUrl = (language: Language, name: string): URL => dataUrl(`training/written/${language}/${name}.txt`);
+
+/** Returns the written sentences of training, by their files' names in order. */
+export const readThemes = (language: Language): readonly Theme[] =>
+  readdirSync(dataUrl(`training/written/${language}`))
+    .filter((file) => file.endsWith('.txt'))
+    .toSorted()
+    .map((file) => ({
+      name: file.slice(0, -'.txt'.length),
+      sentences: linesOf(`training/written/${language}/${file}`).map(parse),
+    }));
 
 /** Sentences that a template is expanded to, at most. */
 const EXPANSIONS = 16;
@@ -58,7 +76,7 @@ export function makeSentences(language: Language, seed: number): readonly Senten
   const random = new Random(seed);
   const lists = new Map<string, readonly string[]>();
   const templates: Sentence[] = [];
-  for (const [number, line] of linesOf('training', language).entries()) {
+  for (const [number, line] of linesOf(`training/${language}.txt`).entries()) {
     const list = /^@(\w+) = (.+)$/.exec(line);
     if (list === null) templates.push(parse(line, number));
     else lists.set(list[1] as string, (list[2] as string).split('|'));

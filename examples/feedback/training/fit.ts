@@ -21,6 +21,7 @@ export function exampleOf(sentence: Sentence, language: Language, weight: number
   const row = rowOf(
     text,
     isBlind ? { ...NO_SIGNALS, isQuestion: signals.isQuestion, topics: signals.topics } : signals,
+    language,
   );
   const targets = OUTPUTS.map((name) =>
     name === 'adverse_event' ? Number(isAdverse) : Number(name === sentiment || name === topic),
@@ -34,8 +35,21 @@ const RATE = 0.35;
 const DECAY = 5e-4;
 const EPSILON = 1e-6;
 
-/** Fits a logistic regression an output with AdaGrad (Duchi et al., 2011), one example at a time. */
+/** Models whose weights are averaged: each has seen the examples in an order of its own. */
+const MODELS = 4;
+
+/** Fits logistic regressions, and returns the mean of their weights. */
 export function fitModel(examples: readonly Example[], seed: number): DenseLayer {
+  const layers = Array.from({ length: MODELS }, (_, at) => fitOnce(examples, MODELS * seed + at));
+  const mean = (of: (layer: DenseLayer) => Float32Array): Float32Array =>
+    of(layers[0] as DenseLayer).map(
+      (_, at) => layers.reduce((sum, layer) => sum + (of(layer)[at] as number), 0) / MODELS,
+    );
+  return { weights: mean(({ weights }) => weights), bias: mean(({ bias }) => bias) };
+}
+
+/** Fits a logistic regression an output with AdaGrad (Duchi et al., 2011), one example at a time. */
+function fitOnce(examples: readonly Example[], seed: number): DenseLayer {
   const outputs = OUTPUTS.length;
   const weights = new Float32Array(WIDTH * outputs);
   const gradients = new Float32Array(WIDTH * outputs);

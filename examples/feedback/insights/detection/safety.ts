@@ -18,8 +18,10 @@ export interface Detection {
 export function detect(text: string, language: Language): Detection {
   const signals = signalsOf(text, lexiconOf(language));
   const model = modelOf(language);
-  const scores = model.scores(rowOf(text, signals));
-  const isAdverse = scores.adverse_event >= model.card.threshold || signals.certain.length > 0;
+  const scores = model.scores(rowOf(text, signals, language));
+  // A question about harm may be about harm that has not happened: the model decides.
+  const isCertain = signals.certain.length > 0 && !signals.isQuestion;
+  const isAdverse = scores.adverse_event >= model.card.threshold || isCertain;
   return {
     ...{ isAdverse, signals, scores, concerns: isAdverse ? concernsOf(signals) : [] },
     score: scores.adverse_event,

@@ -113,7 +113,10 @@ export function signalsOf(text: string, lexicon: Lexicon): Signals {
     }
   }
   const certain = spansOf(patterns.certain, plain)
-    .filter((span) => !idioms.some((each) => overlaps(each, span)) && !isNegatedBefore(span, tokens, patterns))
+    .filter(
+      (span) =>
+        !idioms.some((each) => overlaps(each, span)) && !isNegatedBefore(span, tokens, patterns) && !isRelieved(span),
+    )
     .map((span) => wordsAt(text, plain, span));
   const praise = spansOf(patterns.praise, plain);
   const blame = spansOf(patterns.blame, plain);
