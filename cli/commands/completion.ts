@@ -1,6 +1,6 @@
 import type { Complete, Command as Completed } from '@bomb.sh/tab';
 import completeCommands from '@bomb.sh/tab/commander';
-import type { Command } from 'commander';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { type NameKind, projectNames } from '../completion/project_names.ts';
 import { enterProject } from '../terminal/enter_project.ts';
 import type { Program } from './command_group.ts';
@@ -58,8 +58,16 @@ const BASH = {
  * Adds `completion SHELL`, which prints a script, and the hidden command that the script calls for suggestions. They are made from the commands that are there, so this comes last.
  */
 export function registerCompletion(program: Program): void {
-  const completed = completeCommands(program as unknown as Command, { completionCommandName: 'completion' });
+  const completed = completeCommands(program as unknown as Parameters<typeof completeCommands>[0], {
+    completionCommandName: 'completion',
+  });
   for (const [path, command] of completed.commands) completeNames(path, command);
+  for (const command of program.commands) {
+    const group = completed.commands.get(command.name());
+    const whole = completed.commands.get(`${command.name()} ${defaultOf(command)}`);
+    for (const [name, argument] of whole?.arguments ?? []) group?.arguments.set(name, argument);
+    for (const [name, option] of whole?.options ?? []) group?.options.set(name, option);
+  }
   for (const command of program.commands) {
     const [description, ofArgument] = DESCRIPTIONS[command.name()] ?? [];
     if (description === undefined || ofArgument === undefined) continue;
@@ -77,6 +85,10 @@ export function registerCompletion(program: Program): void {
   }
 }
 
+/** Returns the name of the command that a group runs when none is named (`headwater why` is `headwater why value`), which commander keeps to itself. */
+const defaultOf = (command: CommandUnknownOpts): string | undefined =>
+  (command as unknown as { readonly _defaultCommandName?: string })._defaultCommandName;
+
 /** Completes the arguments and options of a command that are names of the project. */
 function completeNames(path: string, command: Completed): void {
   for (const argument of command.arguments.values()) {
@@ -92,19 +104,20 @@ function completeNames(path: string, command: Completed): void {
 const suggestion =
   (kind: NameKind) =>
   (complete: Complete): void => {
-    enterTypedProject();
+    if (!enterTypedProject()) return;
     for (const name of projectNames(kind)) complete(name, '');
   };
 
-/** The command line that is completed may name another folder: `headwater -C shop features show`. */
-function enterTypedProject(): void {
+/** Enters the folder that the command line names, as in `headwater -C shop features show`. @returns false for one that cannot be entered, such as one that is not typed to its end */
+function enterTypedProject(): boolean {
   const typed = process.argv.slice(process.argv.indexOf('--') + 1);
   const at = typed.findIndex((word) => /^(-C|--project)$/.test(word));
   const folder =
     at < 0 ? typed.find((word) => word.startsWith('--project='))?.slice('--project='.length) : typed[at + 1];
   try {
     enterProject(folder);
+    return true;
   } catch {
-    // A folder that is not finished typing.
+    return false;
   }
 }
