@@ -13,7 +13,8 @@ export const tlsOptions = (tls: KafkaTls): boolean | ConnectionOptions =>
   typeof tls === 'boolean' ? tls : readTlsFiles(tls);
 
 export function saslOptions(sasl: KafkaSasl): SASLOptions {
-  if (sasl.mechanism !== 'oauthbearer') return sasl;
+  // The client adds its own properties to what it is given, and configuration is frozen.
+  if (sasl.mechanism !== 'oauthbearer') return { ...sasl };
   let current: { readonly value: string; readonly expiresAtMs: number } | undefined;
   return {
     mechanism: 'oauthbearer',

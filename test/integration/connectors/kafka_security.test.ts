@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,11 +7,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
+import { assetPath } from '#kernel/project_root';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import type { RunningServer } from '#scripts/services/managed_process';
 import { startKafka } from '#scripts/services/servers';
 import { pollUntil } from '../../conformance/connectors/broker_contract.ts';
+import { goodEvent } from '../../support/definitions/good_event.ts';
+import { PlatformProcess } from '../../support/platforms/platform_process.ts';
+import { serviceAddress } from '../service_address.ts';
 
 // A Kafka that wants TLS and a password, by each mechanism; and what is said when they are wrong.
 
@@ -113,6 +117,53 @@ test.each([
   },
   60_000,
 );
+
+/** The variables of the how-to's block, with what it says of them. */
+const variablesOfHowTo = (): Readonly<Record<string, string>> => {
+  const [, block = ''] = /```sh\n([\s\S]*?)```/.exec(
+    readFileSync(assetPath('docs/how_to/connect_kafka_with_sasl.md'), 'utf8'),
+  ) ?? [''];
+  return Object.fromEntries(
+    [...block.matchAll(/^([A-Z_]+)=(\S+)/gm)].map(([, name = '', value = '']) => [name, value]),
+  );
+};
+
+test('the how-to leads to a gateway that writes to a broker with SASL', async () => {
+  const redis = new URL(serviceAddress('TEST_REDIS_URL'));
+  const own = {
+    KAFKA_BROKERS: `127.0.0.1:${server.env.TEST_KAFKA_EXTRA_PORT}`,
+    ...{ KAFKA_SASL_MECHANISM: 'scram-sha-256', KAFKA_SASL_USERNAME: 'bob', KAFKA_SASL_PASSWORD: 'builder' },
+  };
+  const shown = variablesOfHowTo();
+  expect(Object.keys(shown).sort()).toEqual(['ENVIRONMENT', ...Object.keys(own)].sort());
+  const platform = await PlatformProcess.start(join(folder, 'platform'), {
+    ...{ ...shown, ...own, ROLES: 'gateway' },
+    ...{ KAFKA_CA_FILE: join(folder, 'ca.pem'), KAFKA_SERVER_NAME: 'broker.test' },
+    ...{ REDIS_HOST: redis.hostname, REDIS_PORT: redis.port },
+  });
+  try {
+    const { status } = await fetch(`${platform.urls.gateway}/ingest`, {
+      ...{
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(goodEvent('by-sasl')),
+      },
+    });
+    expect(status).toBe(202);
+    const broker = brokerWith({ sasl: { mechanism: 'scram-sha-256', username: 'bob', password: 'builder' } });
+    await broker.start();
+    const partitions = await broker.listPartitions('raw-events');
+    const found = await Promise.any(
+      partitions.map(async (partition) =>
+        pollUntil(await broker.openPartition('raw-events', partition, { startAt: 'earliest' }), 1),
+      ),
+    );
+    expect(String(found[0]?.value)).toContain('by-sasl');
+    await broker.stop();
+  } finally {
+    await platform.terminate();
+  }
+}, 120_000);
 
 test('a token serves all connections until it is about to expire', () => {
   expect(tokenRequests).toBe(1);
