@@ -57,7 +57,7 @@ export async function withEntityData<T>(config: Project, work: (data: EntityData
       ],
     });
   } finally {
-    for (const data of own) await data.close?.();
+    await Promise.allSettled(own.map((data) => data.close?.()));
     await services[Symbol.asyncDispose]();
   }
 }

@@ -12,16 +12,21 @@ import { HELD_OUT, readSentences, readThemes } from '#examples/feedback/training
 import { nearTo } from '#examples/feedback/training/nearness';
 
 // What the models reach on held-out sentences is printed by `npm run evaluate` of the example; these are floors, which a change must not fall below.
-const FLOORS = { recall: 0.93, precision: 0.63, sentimentF1: 0.75, topicF1: 0.75 };
+const FLOORS = {
+  held_out: { recall: 0.95, precision: 0.63, sentimentF1: 0.78, topicF1: 0.79 },
+  second_held_out: { recall: 0.95, precision: 0.62, sentimentF1: 0.75, topicF1: 0.74 },
+  third_held_out: { recall: 0.9, precision: 0.5, sentimentF1: 0.65, topicF1: 0.65 },
+};
 
 describe.each(LANGUAGES)('%s', (language) => {
   test.each(HELD_OUT)('the figures of %s do not fall', (part) => {
+    const floors = FLOORS[part];
     const { sentences, recall, precision, sentimentF1, topicF1, p50Ms } = judge(language, part);
     expect(sentences).toBeGreaterThanOrEqual(290);
-    expect(recall.value).toBeGreaterThan(FLOORS.recall);
-    expect(precision.value).toBeGreaterThan(FLOORS.precision);
-    expect(sentimentF1).toBeGreaterThan(FLOORS.sentimentF1);
-    expect(topicF1).toBeGreaterThan(FLOORS.topicF1);
+    expect(recall.value).toBeGreaterThan(floors.recall);
+    expect(precision.value).toBeGreaterThan(floors.precision);
+    expect(sentimentF1).toBeGreaterThan(floors.sentimentF1);
+    expect(topicF1).toBeGreaterThan(floors.topicF1);
     expect(p50Ms).toBeLessThan(2);
   });
 
