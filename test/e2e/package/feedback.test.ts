@@ -109,4 +109,4 @@ test('the nightly workflow runs as a whole, reports with pictures, and fails whe
     feedback: 2,
   });
   expect(JSON.parse(await run('entities', 'erase', 'customer:c7', '--dry-run'))).toMatchObject({ feedback: 0 });
-}, 300_000);
+}, 480_000);
