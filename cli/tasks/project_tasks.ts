@@ -47,22 +47,31 @@ const ROWS_A_PUSH = 1_000;
 /** What names of folders and keys of objects may be of, everywhere. */
 const plainName = (text: string): string => text.replace(/[^A-Za-z0-9_.-]/g, '_');
 
+/** By views: several workflows may begin with the same check, and a task's name has one definition. */
+const contractChecks = new Map<string, TaskDefinition<unknown, unknown>>();
+
 /**
- * Declares a task that compares rows with the contracts of views, and returns its input. It fails with `Command.Failed` where a contract is broken.
+ * Declares a task that compares rows with the contracts of views, and returns its input. It fails with `Command.Failed` where a contract is broken. The same views give the same task.
  *
  * @param views - each with a contract
  */
 export function checkContracts<Input>(...views: readonly FeatureView[]): TaskDefinition<Input, Input> {
   const ids = views.map(viewId);
-  return task(`check-${ids.map(plainName).join('-')}`, async (input: Input, context) => {
-    await runAsTask(['features', 'check', ...ids.flatMap((id) => ['--view', id])], context);
-    return input;
-  });
+  const name = `check-${ids.map(plainName).join('-')}`;
+  const known = contractChecks.get(name);
+  const check =
+    known ??
+    task(name, async (input: unknown, context) => {
+      await runAsTask(['features', 'check', ...ids.flatMap((id) => ['--view', id])], context);
+      return input;
+    });
+  if (known === undefined) contractChecks.set(name, check);
+  return check as TaskDefinition<Input, Input>;
 }
 
 /**
  * Declares a task that predicts for every entity of a model's service as of now, by the version in production. The predictions are below the variable `predictions` (a folder,
- * or s3://bucket/prefix): `model=NAME/date=DATE/run=RUN/….parquet`, with `entity_key` and `event_time`.
+ * or s3://bucket/prefix): `model=NAME/date=DATE/run=RUN/….parquet`, with `entity_key` and `event_time`. `workflow_written_rows_total` counts them as `predictions/NAME`.
  */
 export const predictEntities = <Input extends ScheduledInput>(
   { name, service }: ModelDefinition,
@@ -91,7 +100,6 @@ export const predictEntities = <Input extends ScheduledInput>(
       );
       await rm(folder, { recursive: true, force: true });
       context.reads(`models/${name}`);
-      context.writes(`predictions/${name}`, date);
       const {
         version,
         rows: count,
@@ -100,6 +108,7 @@ export const predictEntities = <Input extends ScheduledInput>(
         EntityPredictions,
         'date' | 'path'
       >;
+      context.writes(`predictions/${name}`, date, count);
       return { date, path, version, rows: count, refused };
     },
     { process: true },

@@ -372,6 +372,16 @@ const workflows: Dashboard = {
           ],
         },
         {
+          ...{ title: 'Rows written by tasks, a day', unit: 'short' },
+          queries: [
+            {
+              expr: 'sum by (dataset) (increase(workflow_written_rows_total[1d]))',
+              legend: '{{dataset}}',
+              mayBeEmpty: true,
+            },
+          ],
+        },
+        {
           ...{ title: 'Oldest step and run that wait', unit: 's', thresholds: [30, 300] },
           queries: [
             { expr: 'max(workflow_due_age_seconds)', legend: 'steps', mayBeEmpty: true },

@@ -57,7 +57,8 @@ export function jobRunner({ sql, api, resourcesOf }: JobRunnerDeps, { cronJob, p
         if (result !== null) {
           wasEnded = true;
           if ('error' in result) throw new TaskError(result.error, result.cause);
-          return result;
+          // A result of an earlier release names no rows.
+          return { ...result, written: result.written ?? [] };
         }
         if ((progress?.heartbeats ?? 0) > beats) {
           beats = progress?.heartbeats ?? 0;

@@ -1,6 +1,7 @@
-import type { SqlExecutor, SqlStatement } from '#feature_store/database/sql_executor';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import type { Failure } from '../interpreter/decision.ts';
+import type { TaskResult } from '../tasks/task.ts';
 
 /** What a Job has to do. */
 export interface JobOrder {
@@ -16,7 +17,7 @@ export interface JobOrder {
 }
 
 /** What a Job has come to. */
-export type JobResult = { readonly output: JsonValue; readonly effects: readonly SqlStatement[] } | Failure;
+export type JobResult = TaskResult | Failure;
 
 /** Orders and results of Jobs, in the offline database. */
 export class JobStore {

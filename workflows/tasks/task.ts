@@ -40,8 +40,12 @@ export interface TaskContext {
   sql(text: string, parameters?: readonly unknown[]): void;
   /** Names a data set that the task has read, for the lineage of the run: `prices/2026-11-27`, with a version such as its hash. Kept with the result. */
   reads(name: string, version?: string | number): void;
-  /** Names a data set or model that the task has made. */
-  writes(name: string, version?: string | number): void;
+  /**
+   * Names a data set or model that the task has made.
+   *
+   * @param rows - how many it has written; `workflow_written_rows_total` counts them once the result is recorded
+   */
+  writes(name: string, version?: string | number, rows?: number): void;
 }
 
 /** What a worker gives a task; from it follows the context. */
@@ -116,8 +120,15 @@ export function taskIdOf(id: string): { readonly name: string; readonly version:
 export const isTask = (value: unknown): value is TaskDefinition =>
   typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === 'task' && 'run' in value;
 
-/** A result with the statements that are committed with it. */
+/** Rows of a data set that a task has written. */
+export interface WrittenRows {
+  readonly dataset: string;
+  readonly rows: number;
+}
+
+/** A result with the statements that are committed with it, and what was written elsewhere. */
 export interface TaskResult {
   readonly output: JsonValue;
   readonly effects: readonly SqlStatement[];
+  readonly written: readonly WrittenRows[];
 }

@@ -1,11 +1,12 @@
 import type { SqlStatement } from '#feature_store/database/sql_executor';
-import type { TaskContext } from './task.ts';
+import type { TaskContext, TaskResult } from './task.ts';
 
-/** Returns what a task adds to the transaction of its result with: statements, and what it has read and made. */
+/** Returns what a task adds to its result with: statements for its transaction, what it has read and made, and rows that it has written. */
 export function effectsOf(
   run: string,
-): { readonly effects: readonly SqlStatement[] } & Pick<TaskContext, 'sql' | 'reads' | 'writes'> {
+): Pick<TaskResult, 'effects' | 'written'> & Pick<TaskContext, 'sql' | 'reads' | 'writes'> {
   const effects: SqlStatement[] = [];
+  const written: { dataset: string; rows: number }[] = [];
   const names =
     (direction: 'input' | 'output') =>
     (name: string, version: string | number = '') => {
@@ -14,9 +15,14 @@ export function effectsOf(
         parameters: [run, direction, name, String(version)],
       });
     };
+  const makes = names('output');
   return {
-    effects,
+    ...{ effects, written },
     sql: (text, parameters = []) => void effects.push({ text, parameters }),
-    ...{ reads: names('input'), writes: names('output') },
+    reads: names('input'),
+    writes: (name, version, rows) => {
+      makes(name, version);
+      if (rows !== undefined) written.push({ dataset: name, rows });
+    },
   };
 }

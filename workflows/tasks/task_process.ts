@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import type { SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import { lineReader } from './lines.ts';
 import { type GivenToTask, type TaskContext, type TaskDefinition, TaskError, type TaskResult } from './task.ts';
@@ -20,7 +19,7 @@ type Message =
   | { readonly kind: 'ready' }
   | { readonly kind: 'heartbeat' }
   | { readonly kind: 'log'; readonly line: string }
-  | { readonly kind: 'result'; readonly output: JsonValue; readonly effects: readonly SqlStatement[] }
+  | ({ readonly kind: 'result' } & TaskResult)
   | { readonly kind: 'failure'; readonly error: string; readonly cause: string };
 
 /** How long a task has to end after SIGTERM. */
@@ -53,8 +52,10 @@ export const processRunner =
           if (message.kind === 'ready') child.send({ task: task.id, input, given: rest } satisfies Order);
           else if (message.kind === 'heartbeat') heartbeat();
           else if (message.kind === 'log') log(message.line);
-          else if (message.kind === 'result') resolve({ output: message.output, effects: message.effects });
-          else reject(new TaskError(message.error, message.cause));
+          else if (message.kind === 'result') {
+            const { output, effects, written } = message;
+            resolve({ output, effects, written });
+          } else reject(new TaskError(message.error, message.cause));
         });
         child.on('close', (code, killedBy) => {
           const how = killedBy === null ? `with code ${code}` : `by ${killedBy}`;
@@ -98,7 +99,7 @@ export function serveTasks(
     setTimeout(() => process.exit(1), GRACE_MS / 2).unref();
   });
   process.once('message', ({ task, input, given: { values, path: _path, timeoutMs: _timeoutMs, ...given } }: Order) => {
-    const { effects, ...recorders } = effectsOf(given.run);
+    const { effects, written, ...recorders } = effectsOf(given.run);
     const context: TaskContext = {
       ...{ ...given, ...readersOf(values), ...recorders },
       signal: aborted.signal,
@@ -109,7 +110,10 @@ export function serveTasks(
     Promise.resolve()
       .then(() => run(input, context))
       .then(
-        (output) => send({ kind: 'result', output: JSON.parse(JSON.stringify(output ?? null)) as JsonValue, effects }),
+        (output) => {
+          const json = JSON.parse(JSON.stringify(output ?? null)) as JsonValue;
+          return send({ kind: 'result', output: json, effects, written });
+        },
         (error: unknown) => send({ kind: 'failure', ...failureOf(error) }),
       )
       .catch((error: unknown) => send({ kind: 'failure', ...failureOf(error) }))

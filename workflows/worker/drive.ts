@@ -8,7 +8,7 @@ import type { Decision, Failure } from '../interpreter/decision.ts';
 import { afterFailure, afterResult, afterWait, enterState, type Position } from '../interpreter/interpret.ts';
 import type { Due, FrameEvent, HeldFrame, Phase } from '../store/frame.ts';
 import type { FrameStore, NewBranch } from '../store/frame_store.ts';
-import type { TaskValues } from '../tasks/task.ts';
+import type { TaskValues, WrittenRows } from '../tasks/task.ts';
 import type { TaskRegistry } from '../tasks/task_registry.ts';
 import { type RunInProcess, runTask } from './run_task.ts';
 import type { TaskLog } from './task_log.ts';
@@ -24,6 +24,8 @@ export interface DriveDeps {
   readonly onDue: () => void;
   readonly onEnd?: (frame: HeldFrame, status: 'succeeded' | 'failed') => void;
   readonly onTask?: (task: string, seconds: number, isFailure: boolean) => void;
+  /** Called once the result of the task that has written them is recorded. */
+  readonly onWritten?: (written: WrittenRows) => void;
 }
 
 /** States that only compute follow each other in memory; so many at most until they are committed. */
@@ -53,6 +55,7 @@ export class Drive {
   #runningMs: number;
   #events: FrameEvent[] = [];
   #effects: readonly SqlStatement[] = [];
+  #written: readonly WrittenRows[] = [];
   /** Whether the frame in the database is behind. */
   #isDirty = false;
   /** Whether a state or attempt began since the last commit. */
@@ -257,6 +260,7 @@ export class Drive {
     this.#deps.onTask?.(task.id, (performance.now() - begun) / 1_000, 'error' in result);
     if ('error' in result) return this.#failed(result);
     this.#effects = result.effects;
+    this.#written = result.written;
     if (decision.waitsForToken) {
       this.#record('token_waiting', { token: this.#token });
       const { timeoutMs: tokenTimeoutMs, heartbeatMs } = decision;
@@ -280,6 +284,7 @@ export class Drive {
     }
     // Its result was refused.
     this.#effects = [];
+    this.#written = [];
     return next;
   }
 
@@ -295,6 +300,7 @@ export class Drive {
     } catch (error) {
       if (!hadEffects || !(error instanceof OfflineStoreError) || error.failure === 'transient') throw error;
       this.#effects = [];
+      this.#written = [];
       this.#state = before.state;
       this.#step = before.step;
       this.#attempts = before.attempts;
@@ -340,6 +346,7 @@ export class Drive {
     const detail = 'failure' in end ? { ...end.failure } : { output: end.output };
     this.#events.push({ state: this.#state, kind, detail });
     await frames.end(this.#frame, end, this.#events, this.#effects);
+    this.#reportWritten();
     if (isRun) onEnd?.(this.#frame, status);
     if (!isRun || this.#frame.isLimited) onDue();
   }
@@ -362,10 +369,16 @@ export class Drive {
 
   async #commit(phase: Phase, due: Due, more: Partial<Parameters<FrameStore['move']>[1]> = {}): Promise<void> {
     await this.#deps.frames.move(this.#frame, { ...this.#moveTo(phase, due), ...more }, this.#effects);
+    this.#reportWritten();
     this.#events = [];
     this.#effects = [];
     this.#isDirty = false;
     this.#begins = false;
     this.#uncommitted = 0;
+  }
+
+  #reportWritten(): void {
+    for (const each of this.#written) this.#deps.onWritten?.(each);
+    this.#written = [];
   }
 }

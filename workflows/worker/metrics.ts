@@ -7,6 +7,7 @@ export class WorkflowMetrics {
   readonly runs: Counter<'workflow' | 'status'>;
   readonly runSeconds: Histogram<'workflow' | 'status'>;
   readonly taskSeconds: Histogram<'task' | 'status'>;
+  readonly writtenRows: Counter<'dataset'>;
   readonly active: Gauge<'workflow' | 'status'>;
   readonly dueAge: Gauge;
   readonly queueAge: Gauge<'workflow'>;
@@ -33,6 +34,12 @@ export class WorkflowMetrics {
       help: 'Time of one attempt of a task',
       labelNames: ['task', 'status'],
       buckets: DURATION_BUCKETS_SECONDS,
+      registers,
+    });
+    this.writtenRows = new Counter({
+      name: 'workflow_written_rows_total',
+      help: 'Rows that tasks have written, by data set: predictions/MODEL for predictions of every entity',
+      labelNames: ['dataset'],
       registers,
     });
     this.active = new Gauge({

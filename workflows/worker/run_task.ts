@@ -68,14 +68,14 @@ export async function runHere(
   input: JsonValue,
   { values, path: _path, timeoutMs: _timeoutMs, ...given }: GivenToTask,
 ): Promise<TaskResult> {
-  const { effects, ...recorders } = effectsOf(given.run);
+  const { effects, written, ...recorders } = effectsOf(given.run);
   const context: TaskContext = { ...given, ...readersOf(values), ...recorders };
   const output = await (task.run as (input: unknown, context: TaskContext) => unknown)(input, context);
-  return { output: output as JsonValue, effects };
+  return { output: output as JsonValue, effects, written };
 }
 
 /** As the database stores it: what JSON cannot say is left out. */
-function checked({ output, effects }: TaskResult): TaskResult | Failure {
+function checked({ output, effects, written }: TaskResult): TaskResult | Failure {
   const json = JSON.stringify(output ?? null);
   if (json === undefined)
     return { error: 'Workflow.InvalidOutput', cause: `the result is a ${typeof output}, which JSON does not have` };
@@ -92,7 +92,7 @@ function checked({ output, effects }: TaskResult): TaskResult | Failure {
   }
   const value = JSON.parse(json) as JsonValue;
   const problem = unstorableTextIn(value);
-  if (problem === undefined) return { output: value, effects };
+  if (problem === undefined) return { output: value, effects, written };
   const place = problem.path === '' ? 'the result' : `the result's ${problem.path}`;
   return { error: 'Workflow.InvalidOutput', cause: `${place} ${problem.problem}` };
 }

@@ -192,6 +192,7 @@ export class WorkflowWorker implements Service {
         metrics?.runs.inc({ workflow, status });
         metrics?.runSeconds.observe({ workflow, status }, Math.max(0, Date.now() - Date.parse(runStartedAt)) / 1_000);
       },
+      onWritten: ({ dataset, rows }) => metrics?.writtenRows.inc({ dataset }, rows),
       onTask: (task, seconds, isFailure) =>
         metrics?.taskSeconds.observe({ task, status: isFailure ? 'failed' : 'succeeded' }, seconds),
     };
