@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { testExample } from '../support/example_cases.ts';
 
-test.each(['anomalies', 'credit', 'market', 'segmentation'])(
+test.each(['activity', 'anomalies', 'credit', 'market', 'segmentation'])(
   '%s runs from events to predictions',
   async (example) => {
     const { code, output } = await testExample(example, [`test/${example}.case.ts`]);

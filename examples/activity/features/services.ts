@@ -25,3 +25,33 @@ export const productRecommendation = featureService({
     recommendationContext,
   ],
 });
+
+export const churnRisk = featureService({
+  name: 'churn_risk',
+  version: 1,
+  owner: 'growth',
+  description:
+    'What shows that a user is about to leave: how much of a month lies in its last week, and the time since the newest event',
+  features: [
+    columns(
+      userActivityV2,
+      'seconds_since_last_event',
+      'activity_count_24h',
+      'activity_count_7d',
+      'purchase_count_7d',
+      'click_count_7d',
+      'mobile_ratio_7d',
+      'distinct_products_7d',
+      'engagement_score',
+    ),
+    columns(
+      recommendationView,
+      'view_count_7d',
+      'view_count_30d',
+      'click_count_30d',
+      'cart_count_7d',
+      'cart_count_30d',
+      'purchase_count_30d',
+    ),
+  ],
+});
