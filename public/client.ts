@@ -9,6 +9,14 @@ export {
   UnreadableAnswerError,
 } from '#client/errors';
 export type { FeaturesClient } from '#client/features';
+export {
+  FeedbackQueue,
+  type Flushed,
+  memoryReports,
+  type ReportStorage,
+  type WaitingReport,
+} from '#client/feedback_queue';
+export { indexedDbReports } from '#client/indexed_db_reports';
 export type { BatchedEvent, ClientEvent, IngestClient, IngestedBatch, IngestedEvent } from '#client/ingest';
 export type { ClientOptions } from '#client/listeners';
 export type {

@@ -34,3 +34,6 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] 
 
 /** Formats of the files that batch-predict writes. */
 export const BATCH_FORMATS = ['parquet', 'jsonl', 'csv'] as const satisfies typeof BatchFormats;
+
+/** Runtimes that bundles of models are made for. */
+export const BUNDLE_RUNTIMES = ['node', 'web'] as const;

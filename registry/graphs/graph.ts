@@ -1,4 +1,4 @@
-import type { InferenceSession } from 'onnxruntime-node';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphProcess } from './graph_process.ts';
 import type { ModelLimits } from './model_limits.ts';
 import { fromOrt, toOrt } from './ort_tensors.ts';
@@ -20,7 +20,7 @@ export const inThisProcess = (session: InferenceSession): Graph => ({
   inputNames: session.inputNames,
   outputNames: session.outputNames,
   lost: undefined,
-  run: async (feeds, outputs) => fromOrt(await session.run(toOrt(feeds), outputs)),
+  run: async (feeds, outputs) => fromOrt(await session.run(toOrt(feeds, Tensor), outputs)),
   release: () => session.release(),
 });
 

@@ -1,4 +1,4 @@
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import type { GraphAnswer, GraphRequest } from './graph_process.ts';
 import { fromOrt, toOrt } from './ort_tensors.ts';
@@ -15,7 +15,7 @@ async function answer(request: GraphRequest): Promise<GraphAnswer> {
     return { kind: 'opened', inputNames: session.inputNames, outputNames: session.outputNames };
   }
   if (session === undefined) throw new Error('no model is open');
-  return { kind: 'ran', results: fromOrt(await session.run(toOrt(request.feeds), request.outputs)) };
+  return { kind: 'ran', results: fromOrt(await session.run(toOrt(request.feeds, Tensor), request.outputs)) };
 }
 
 process.on('message', (request: GraphRequest) => {

@@ -1,4 +1,4 @@
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { type NamedTensors, TENSOR_TYPES, type TensorData, type TensorType, type TypedTensor } from './typed_tensor.ts';
 
 type HalfArray = new (buffer: ArrayBufferLike, offset: number, length: number) => Tensor.DataType;
@@ -7,12 +7,15 @@ const { Float16Array } = globalThis as { readonly Float16Array?: HalfArray };
 
 const KNOWN = new Set<string>(TENSOR_TYPES);
 
+/** The class `Tensor` of a build of onnxruntime: onnxruntime-node, onnxruntime-web. */
+export type TensorClass = new (type: 'float32', data: Float32Array, dims: readonly number[]) => Tensor;
+
 /** Returns the tensors as onnxruntime takes them; values are not copied. */
-export function toOrt(tensors: NamedTensors): Record<string, Tensor> {
+export function toOrt(tensors: NamedTensors, tensorClass: TensorClass): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   for (const name in tensors) {
     const { type, data, dims } = tensors[name] as TypedTensor;
-    feeds[name] = new Tensor(type as 'float32', ortData(type, data) as Float32Array, dims);
+    feeds[name] = new tensorClass(type as 'float32', ortData(type, data) as Float32Array, dims);
   }
   return feeds;
 }

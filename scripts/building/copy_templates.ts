@@ -54,7 +54,7 @@ cpSync(assetPath('.env.example'), assetPath(`${DEPLOY}/compose/.env.example`));
 
 // The client that `headwater generate client` writes: the modules of client/ that import no others, as one.
 const CLIENT = ['errors', 'transport', 'turn_batch', 'vectors', 'view_client', 'ingest', 'predictions'];
-const modules = [...CLIENT, 'listeners', 'typed_client'].map((name) =>
+const modules = [...CLIENT, 'listeners', 'typed_client', 'feedback_queue', 'indexed_db_reports'].map((name) =>
   readFileSync(assetPath(`client/${name}.ts`), 'utf8').replaceAll(/^import [^;]*;\n/gm, ''),
 );
 writeFileSync(assetPath('dist/templates/client.ts'), modules.join('\n'));

@@ -1,8 +1,8 @@
 import type { JsonObject } from '#kernel/json';
 import { readModelFolder } from '#registry/model_folder';
-import { InvalidFeaturesError } from '../errors.ts';
-import { interpret, type Predicted } from '../models/interpret.ts';
+import type { Predicted } from '../models/interpret.ts';
 import { LoadedModel } from '../models/loaded_model.ts';
+import { predictRows } from './predict_rows.ts';
 
 /** A model out of a folder: no registry, no stores, no network. */
 export class EdgeModel {
@@ -31,18 +31,8 @@ export class EdgeModel {
   }
 
   /** @throws {@link InvalidFeaturesError} that names every bad field of every row */
-  async predict(rows: readonly JsonObject[]): Promise<readonly Predicted[]> {
-    const { encoder, outputWidth } = this.#model;
-    const input = encoder.allocate(rows.length);
-    const problems = rows.flatMap((row, index) =>
-      (encoder.encode(row, input, index * encoder.width) ?? []).map(({ field, problem }) => ({
-        field: rows.length === 1 ? field : `instances.${index}.${field}`,
-        problem,
-      })),
-    );
-    if (problems.length > 0) throw new InvalidFeaturesError(problems);
-    const output = await this.#model.run(input, rows.length);
-    return rows.map((_, index) => interpret(this.#model, output, index * outputWidth));
+  predict(rows: readonly JsonObject[]): Promise<readonly Predicted[]> {
+    return predictRows(this.#model, rows);
   }
 
   close(): Promise<void> {

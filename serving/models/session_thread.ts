@@ -1,5 +1,5 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { workerEntry } from '#kernel/workers/worker_entry';
 import { fromOrt, toOrt } from '#registry/graphs/ort_tensors';
@@ -93,7 +93,7 @@ async function serve({ onnx, options }: Program): Promise<void> {
   let last: Promise<void> = Promise.resolve();
   const answer = async ({ id, feeds, outputs }: Asked): Promise<void> => {
     try {
-      const results = fromOrt(await session.run(toOrt(feeds), outputs));
+      const results = fromOrt(await session.run(toOrt(feeds, Tensor), outputs));
       parentPort?.postMessage({ id, results } satisfies Answered);
     } catch (error) {
       parentPort?.postMessage({ id, problem: messageOf(error) } satisfies Answered);

@@ -1,4 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
+import { BUNDLE_RUNTIMES } from '../../terminal/choices.ts';
 import { type NewCommand, noun, type Program } from '../command_group.ts';
 import { lazily } from '../lazily.ts';
 import { decimal, versionNumber } from '../values.ts';
@@ -85,12 +86,19 @@ export function registerModels(program: Program): void {
     .action(lazily(files, 'evaluateVersion'));
   models
     .command('bundle')
-    .description('Write a folder with model, code and onnxruntime that predicts offline with Node')
+    .description(
+      'Write a folder with model, code and onnxruntime that predicts offline, with Node or in pages and workers',
+    )
     .argument('<name>', 'name of the model')
     .option('--out <folder>', 'target folder (default: NAME-edge)')
     .option('--model-version <n>', 'version (default: the one in production)', versionNumber)
     .addOption(
-      new Option('--platforms <names...>', 'target platforms, such as linux/x64').default(
+      new Option('--for <runtime>', 'what it runs in: Node, or pages and workers without interfaces of Node')
+        .choices(BUNDLE_RUNTIMES)
+        .default('node'),
+    )
+    .addOption(
+      new Option('--platforms <names...>', 'with --for node: target platforms, such as linux/x64').default(
         [`${process.platform}/${process.arch}`],
         'this one',
       ),

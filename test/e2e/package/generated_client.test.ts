@@ -165,4 +165,65 @@ describe('against the platform', () => {
       await browser.close();
     }
   }, 120_000);
+
+  test('feedback that is given offline waits in IndexedDB, outlasts the page, and is sent once it is online', async () => {
+    const browser = await chromium.launch({
+      executablePath: process.env.TEST_CHROMIUM ?? '',
+      args: ['--no-sandbox', '--disable-features=LocalNetworkAccessChecks'],
+    });
+    try {
+      const context = await browser.newContext();
+      await context.route('http://shop.test/**', (route) =>
+        route.fulfill({ contentType: 'text/html', body: `<script>${bundle}; globalThis.Client = Client;</script>` }),
+      );
+      const open = async (script: string) => {
+        const page = await context.newPage();
+        await page.goto('http://shop.test/');
+        await page.evaluate(`
+          globalThis.client = Client.createClient({ servingUrl: ${JSON.stringify(platform.urls.serving)}, retries: 0 });
+          globalThis.queue = new Client.FeedbackQueue((reports) => client.feedback(reports), Client.indexedDbReports());`);
+        return { page, result: await page.evaluate(script) };
+      };
+      const features = JSON.stringify(
+        JSON.parse(readFileSync(assetPath('examples/fraud/models/fraud_detector/headwater.json'), 'utf8')).examples[0]
+          .features,
+      );
+      const first = await open(`(async () => {
+        const ids = [];
+        for (let each = 0; each < 3; each += 1) ids.push((await client.predict('fraud_detector', { features: ${features} })).predictionId);
+        return ids;
+      })()`);
+      const ids = first.result as readonly string[];
+      await context.setOffline(true);
+      const waiting = await first.page.evaluate(`(async () => {
+        for (const predictionId of ${JSON.stringify(ids)}) await queue.add({ predictionId, label: 'fraud' });
+        return (await queue.flush()).stoppedBy.code;
+      })()`);
+      expect(waiting).toBe('CLIENT_NO_ANSWER');
+      await first.page.close();
+
+      // Another page of the shop, later. Its first request reaches the platform, and the answer is lost.
+      const received: number[] = [];
+      await context.route(`${platform.urls.serving}/feedback`, async (route) => {
+        const answer = await route.fetch();
+        received.push(((await answer.json()) as { accepted: number }).accepted);
+        if (received.length === 1) await route.abort('connectionreset');
+        else await route.fulfill({ response: answer });
+      });
+      const second = await open(`globalThis.flushed = []; globalThis.stop = queue.start((each) => flushed.push(each))`);
+      const sentBy = async (count: number) => {
+        await second.page.waitForFunction(`flushed.length >= ${count}`);
+        return second.page.evaluate(`flushed[${count - 1}].sent`);
+      };
+      expect(await sentBy(1)).toBe(0);
+      await context.setOffline(false);
+      expect(await sentBy(2)).toBe(3);
+      expect(await second.page.evaluate('queue.flush().then(({ sent }) => sent)')).toBe(0);
+      expect(received).toEqual([3, 3]);
+      const why = (await (await fetch(`${platform.urls.serving}/why/predictions/${ids[0]}`)).json()) as object;
+      expect(JSON.stringify(why)).toContain('fraud');
+    } finally {
+      await browser.close();
+    }
+  }, 120_000);
 });
