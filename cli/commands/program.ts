@@ -23,6 +23,7 @@ import { registerEntities } from './operations/entities.ts';
 import { registerErrors } from './operations/errors.ts';
 import { registerKeys } from './operations/keys.ts';
 import { registerLog } from './operations/log.ts';
+import { registerObjectStore } from './operations/object_store.ts';
 import { registerPipelines } from './pipelines.ts';
 import { registerPlatform } from './platform.ts';
 import { registerProject } from './project.ts';
@@ -50,6 +51,7 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
     registerLog,
     registerBackup,
     registerAudit,
+    registerObjectStore,
     registerEntities,
     registerErrors,
   ],

@@ -1,4 +1,5 @@
 import { type ContractTerm, checkContract } from '#feature_store/contracts/check_contract';
+import { keepInStore } from '../object_store/object_store.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';
@@ -19,6 +20,7 @@ export async function checkContracts({ view, json }: CheckContractsOptions): Pro
     for (const each of views) found.push(...(await checkContract(offline, each, Date.now())));
     return found;
   });
+  await keepInStore(project, (store) => store.keepContracts(terms));
   if (json) printJsonArray(terms);
   else for (const term of terms) print(lineOf(term));
   if (terms.length === 0) process.stderr.write('no view has a contract\n');

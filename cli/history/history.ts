@@ -1,9 +1,11 @@
+import { pathIn } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { viewId } from '#feature_store/definitions/values/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { DAY_MS, eventTime } from '#kernel/time';
 import { tryParseDuration } from '#kernel/times/duration';
 import { compareViews, rebuildOnline } from '../jobs/features_pipeline.ts';
+import { PREFIXES } from '../object_store/layout.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';
@@ -83,14 +85,20 @@ export interface ExportOptions {
   readonly view: string;
   readonly from?: string;
   readonly to?: string;
-  readonly out: string;
+  readonly out?: string;
 }
 
-/** `headwater features export`: a view's rows as Parquet, a column a feature. */
-export async function exportFeatures({ view: id, from, to, out }: ExportOptions): Promise<void> {
+/** `headwater features export`: a view's rows as Parquet, a column a feature. @throws {@link UsageError} without a folder, where no object store is set */
+export async function exportFeatures({ view: id, from, to, out: given }: ExportOptions): Promise<void> {
   const range = { from: timeOption('--from', from) ?? 0, to: timeOption('--to', to) ?? Date.now() + DAY_MS };
   const project = await loadProject();
   const view = viewOf(project.catalog, id);
+  const { directory } = project.objectStore;
+  const out = given ?? (directory === undefined ? undefined : pathIn(directory, `${PREFIXES.features}/view=${id}`));
+  if (out === undefined)
+    throw new UsageError(
+      'name a folder with --out, or an object store in objectStore.directory (OBJECT_STORE_DIRECTORY)',
+    );
   await withOffline(project, async (offline) => {
     // A range without an end or a beginning is that of the rows there are.
     const bounds = await offline.features.timesOf(view);

@@ -7,8 +7,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { HandedOver } from '#pipelines/jobs/hand_over';
 import { makeFolder, replaceFile } from '#storage/durable_files';
-import { archiveDirectoryOf } from '../parts/archive_folder.ts';
-import type { PlatformConfig } from '../project/config/platform_config.ts';
+import { type ArchiveSettings, archiveDirectoryOf } from '../parts/archive_folder.ts';
 
 /** Names what is to be taken over. It is written last: the files beside it are complete. */
 export const ORDER_FILE = 'hand-over.json';
@@ -63,7 +62,7 @@ export class BucketHandOvers {
   }
 
   /** @returns undefined where the archive lies in a folder */
-  static of(config: Pick<PlatformConfig, 'archive' | 'dataDirectory'>): BucketHandOvers | undefined {
+  static of(config: ArchiveSettings): BucketHandOvers | undefined {
     const archive = archiveDirectoryOf(config);
     if (!config.archive.enabled || !archive.startsWith('s3://')) return undefined;
     const root = `${archive.replace(/\/+$/, '')}-hand-overs`;

@@ -4,6 +4,7 @@ import type { JsonObject } from '#kernel/json';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { type BATCH_FORMATS, donePathOf, type PartScored, partsOf, type ScorePart } from '#serving/batch/score_files';
 import { runPipeline } from '../jobs/run_pipeline.ts';
+import { keepInStore } from '../object_store/object_store.ts';
 import { DEFAULT_STATE_CACHE_MB } from '../terminal/choices.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { createProgress } from '../terminal/progress.ts';
@@ -26,7 +27,10 @@ const PROGRESS_MS = 500;
 /** `headwater predictions batch`: scores files; a run that was stopped resumes where it was. A JSON line of counts at the end. */
 export async function batchPredict(model: string, options: BatchPredictOptions): Promise<void> {
   const { in: patterns, out, format, keep, threads } = options;
-  const version = await withRegistry((registry) => versionOf(registry, model, options));
+  const { version, project } = await withRegistry(async (registry, config) => ({
+    version: await versionOf(registry, model, options),
+    project: config,
+  }));
   const settings = { patterns, directory: out, format };
   const parts = await partsOf(settings);
   if (parts.length === 0) throw new CommandFailedError(`there are no files like ${patterns.join(', ')}`);
@@ -68,6 +72,8 @@ export async function batchPredict(model: string, options: BatchPredictOptions):
     before === 0 ? `${Math.round(counts.rows / seconds)} rows a second` : `${before} parts were there already`;
   task.finish(remark);
   process.stdout.write(`${JSON.stringify({ model, version: version.version, parts: parts.length, ...counts })}\n`);
+  const line = `${counts.rows} rows of ${patterns.join(', ')} by version ${version.version} into ${out}, ${counts.refused} refused`;
+  await keepInStore(project, (store) => store.log('prediction', model, [line]));
   if (counts.refused > 0) {
     process.stderr.write(`${counts.refused} rows were refused: see ${pathIn(out, 'refused')}, with the reasons\n`);
   }

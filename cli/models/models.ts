@@ -6,6 +6,7 @@ import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { serviceProblems } from '#serving/models/feature_check';
 import { examineModel } from '#serving/models/loaded_model';
+import { keepInStore } from '../object_store/object_store.ts';
 import { RunningPlatform } from '../parts/control_client.ts';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { openRegistry } from '../parts/open_registry.ts';
@@ -34,14 +35,15 @@ export const withLifecycle = <T>(
       registry,
       examine: (model: Parameters<typeof examineModel>[0]) => examineModel(model, config.serving.modelLimits),
       checkSignature: (signature: Parameters<typeof serviceProblems>[1]) => serviceProblems(features, signature),
-      record: recorderOf(config),
+      record: recorderOf(config, registry),
     };
     return work(new Lifecycle(deps, config.promotion), registry, config);
   });
 
 /** The registry has its own trail; the one beside it must not hold up what has happened already. PGlite belongs to one process at a time: the platform's, where one runs. */
-function recorderOf(config: Project) {
+function recorderOf(config: Project, registry: ModelRegistry) {
   return async (entry: AuditEntry): Promise<void> => {
+    await keepInStore(config, (store) => store.syncVersions(registry, entry.model, entry));
     if (config.offlineStore.kind === 'pglite' && (await RunningPlatform.find(config, 'offline')) === undefined) return;
     try {
       await withOffline(config, async (offline) => {

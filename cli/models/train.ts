@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
-import { copyFile, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { pathIn, readWhole } from '#connectors/files/file_system';
+import { createFileSystems } from '#connectors/files/file_systems';
 import { readTrainingSet, STATISTICS_FILE, trainingSetProblems } from '#feature_store/retrieval/training_set';
 import { messageOf } from '#kernel/errors';
 import { RegistryUnavailableError } from '#registry/errors';
@@ -12,6 +14,7 @@ import { judgedAs, type TrainingConfig } from '#registry/trainers/training_confi
 import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
 import { makeTrainingSet, type TrainingSetOptions } from '../history/training_set.ts';
 import { tableOf } from '../history/training_table.ts';
+import { keepInStore } from '../object_store/object_store.ts';
 import { registrationQueue } from '../parts/registrations.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { projectFolder } from '../project/loading/find_project.ts';
@@ -50,7 +53,7 @@ export async function trainModel(given: string | undefined, options: TrainOption
   }
   const training = trainingOf(config.training, name);
   const out = resolve(options.out ?? join(config.dataDirectory, 'training', name));
-  const trainingSet = resolve(options.trainingSet ?? join(out, 'training-set'));
+  const trainingSet = await trainingSetOf(options.trainingSet, join(out, 'training-set'));
   if (options.trainingSet === undefined) {
     await makeTrainingSet({ ...labelsFor(name, training, options), out: trainingSet });
   }
@@ -70,6 +73,17 @@ export async function trainModel(given: string | undefined, options: TrainOption
     );
     process.exitCode = 1;
   }
+}
+
+/** Returns the folder of a training set on this machine; one in a bucket is copied there. */
+async function trainingSetOf(given: string | undefined, own: string): Promise<string> {
+  if (given === undefined || !given.startsWith('s3://')) return resolve(given ?? own);
+  const files = createFileSystems()(given);
+  await mkdir(own, { recursive: true });
+  for (const path of await files.glob(pathIn(given, '*'))) {
+    await writeFile(join(own, basename(path)), await readWhole(files, path));
+  }
+  return resolve(own);
 }
 
 /**
@@ -92,16 +106,21 @@ export async function trainFolder(
   const trainerName = training.trainer === 'extension' ? training.use : training.trainer;
   const set = await readTrainingSet(trainingSet);
   const { manifest } = set;
-  print(`training set of ${manifest.service.service}: ${manifest.rows} rows, ${manifest.positives} positive`);
+  const lines: string[] = [];
+  const say = (line: string): void => {
+    lines.push(line);
+    print(line);
+  };
+  say(`training set of ${manifest.service.service}: ${manifest.rows} rows, ${manifest.positives} positive`);
   const problems = trainingSetProblems(set);
-  for (const problem of problems) print(`data quality: ${problem}`);
+  for (const problem of problems) say(`data quality: ${problem}`);
 
   const startedMs = performance.now();
   await runTrainer({
     model: name,
     newestCheckpoint: (of, beforeMs) => withOffline(project, ({ checkpoints }) => checkpoints.newest(of, beforeMs)),
     ...{ config: training, trainers: extensions.trainers, root: projectFolder(), set, trainingSet, out },
-    ...{ trials, onLine: print },
+    ...{ trials, onLine: say },
   });
   const seconds = (performance.now() - startedMs) / 1_000;
 
@@ -128,8 +147,9 @@ export async function trainFolder(
     { ...evaluation, metrics: card.metrics },
     judgedOn,
   );
-  print(`judged on the newest ${evaluation.rows} rows: ${describeMetrics(evaluation.metrics)}`);
-  print(`trained in ${seconds.toFixed(1)} s; ${join(out, REPORT_FILE)} has all of it`);
+  say(`judged on the newest ${evaluation.rows} rows: ${describeMetrics(evaluation.metrics)}`);
+  say(`trained in ${seconds.toFixed(1)} s; ${join(out, REPORT_FILE)} has all of it`);
+  await keepInStore(project, (store) => store.keepTraining(name, { trainingSet, out, lines }));
   return {
     description: `${trainerName} on ${manifest.service.service}, ${manifest.rows} rows`,
     metrics: card.metrics,

@@ -29,9 +29,13 @@ export function foldersOf({
   onlineStore,
   offlineStore,
   archive,
+  objectStore,
   dataDirectory,
-}: Pick<PlatformConfig, 'archive' | 'broker' | 'dataDirectory' | 'onlineStore' | 'offlineStore'>): PartFolders {
-  const archived = archive.enabled ? archiveDirectoryOf({ archive, dataDirectory }) : undefined;
+}: Pick<
+  PlatformConfig,
+  'archive' | 'broker' | 'dataDirectory' | 'objectStore' | 'onlineStore' | 'offlineStore'
+>): PartFolders {
+  const archived = archive.enabled ? archiveDirectoryOf({ archive, objectStore, dataDirectory }) : undefined;
   return {
     offline: offlineStore.kind === 'pglite' ? resolve(offlineStore.directory) : undefined,
     online: onlineStore.kind === 'memory' ? resolve(onlineStore.file) : undefined,

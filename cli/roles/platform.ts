@@ -44,6 +44,7 @@ import { openExplainer } from '../explanation/open_explainer.ts';
 import { openPredictionExplainer } from '../explanation/open_prediction_explainer.ts';
 import { createJobHttp, type EmbeddedJob } from '../jobs/embedded_job.ts';
 import { StateHandOver } from '../jobs/state_hand_over.ts';
+import { objectStoreOf } from '../object_store/object_store.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import { createOfflineDatabase, type OfflineDatabase } from '../parts/offline_database.ts';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
@@ -116,7 +117,13 @@ export async function startPlatform(
   const { topics } = config;
 
   const checkSignature = (signature: ModelSignature) => serviceProblems(features, signature);
-  const record = (entry: AuditEntry) => offline.modelAudit.write(entry);
+  const objectStore = objectStoreOf(config);
+  const record = async (entry: AuditEntry): Promise<void> => {
+    await offline.modelAudit.write(entry);
+    await objectStore
+      ?.syncVersions(registry, entry.model, entry)
+      .catch((error: unknown) => log.warn({ error, model: entry.model }, 'object_store.sync_failed'));
+  };
   const lifecycle = new Lifecycle({ registry, examine: examineModel, checkSignature, record }, config.promotion);
   const models = new ModelServer(
     {

@@ -88,7 +88,7 @@ export function registerFeatures(program: Program): void {
     .requiredOption('--view <name@version>', 'view to export')
     .option('--from <time>', 'rows at or after this event time, ISO 8601')
     .option('--to <time>', 'rows before this event time, ISO 8601')
-    .requiredOption('--out <folder>', 'target folder; local or s3://')
+    .option('--out <folder>', 'target folder; local or s3:// (default: features/view=ID of the object store)')
     .action(lazily(history, 'exportFeatures'));
   features
     .command('import')

@@ -84,6 +84,19 @@ export const platformConfigSchema = z.strictObject({
       keep: duration.default('400d' as Duration),
     })
     .prefault({}),
+  /** One place for what the platform makes: training sets, models, logs, the catalogue of schemas. */
+  objectStore: z
+    .strictObject({
+      /** A folder, or s3://bucket/prefix. Without it nothing is kept there. */
+      directory: z
+        .string()
+        .min(1)
+        .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns')
+        .optional(),
+      /** Logs of days that are older are removed. */
+      keepLogs: duration.default('30d' as Duration),
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       /** Keeps signed hashes of the audit trail outside the database; without it only `headwater audit verify --head` finds a trail that was written anew. */
@@ -323,6 +336,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
   ARCHIVE_ENABLED: { path: 'archive.enabled', type: 'boolean' },
   ARCHIVE_DIRECTORY: { path: 'archive.directory', type: 'string' },
+  OBJECT_STORE_DIRECTORY: { path: 'objectStore.directory', type: 'string' },
   REPORTS_OUT: { path: 'reports.out', type: 'string' },
   REPORTS_SCHEDULE: { path: 'reports.schedule.cron', type: 'string' },
   BACKUP_DIRECTORY: { path: 'backup.directory', type: 'string' },
