@@ -1,7 +1,7 @@
 import type { FailureClass } from '#connectors/failure_class';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { type FieldProblem, listedProblems, namedProblems } from '#kernel/field_problems';
 import { knownNames } from '#kernel/known_names';
-import { listed, MOST_NAMED } from '#kernel/problem_list';
 import { storable } from '#kernel/text/unstorable_text';
 
 export class UnknownViewError extends PlatformError {
@@ -147,15 +147,11 @@ export class TrainingSetError extends PlatformError {
 export class RequestFieldsError extends PlatformError {
   readonly code = 'FEATURE_STORE_REQUEST_FIELDS';
   readonly httpStatus = 422;
-  readonly fields: readonly { readonly field: string; readonly problem: string }[];
+  readonly fields: readonly FieldProblem[];
 
-  constructor(fields: RequestFieldsError['fields']) {
-    const problems = fields.map(({ field, problem }) => `${field} ${problem}`);
-    super(`the request was refused: ${listed(problems, { separator: '; ', longest: 500 })}`, {
-      fault: 'caller',
-      retryable: false,
-    });
-    this.fields = fields.slice(0, MOST_NAMED);
+  constructor(fields: readonly FieldProblem[]) {
+    super(`the request was refused: ${listedProblems(fields)}`, { fault: 'caller', retryable: false });
+    this.fields = namedProblems(fields);
   }
 }
 

@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { type FieldProblem, listedProblems, namedProblems } from '#kernel/field_problems';
 import { storable } from '#kernel/text/unstorable_text';
 
 const LONGEST_NAMED = 200;
@@ -51,6 +52,19 @@ export class InvalidTargetError extends PlatformError {
     const problem = 'holds a NUL character (%00): leave it out';
     super(`the ${part} of the URL ${problem}`, { fault: 'caller', retryable: false });
     this.fields = [{ field: part, problem }];
+  }
+}
+
+/** A request with parts that the schema of its route refuses: the first 20 problems, and how many more were found. */
+export class RequestSchemaError extends PlatformError {
+  readonly code = 'HTTP_INVALID_REQUEST';
+  readonly httpStatus = 400;
+  readonly fields: readonly FieldProblem[];
+
+  /** @param part - of the request: `body`, `querystring`, `params` or `headers` */
+  constructor(part: string, problems: readonly FieldProblem[]) {
+    super(`the request was refused: ${listedProblems(problems, `the ${part}`)}`, { fault: 'caller', retryable: false });
+    this.fields = namedProblems(problems);
   }
 }
 

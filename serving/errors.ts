@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { type FieldProblem, listedProblems, namedProblems } from '#kernel/field_problems';
 import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import type { ColumnProblem } from '#registry/packages/signature_encoder';
 
@@ -62,12 +63,17 @@ export class InvalidFeaturesError extends PlatformError {
   }
 }
 
-/** A body that is none of the route. */
+/** A request whose parts have the right form, and cannot be answered together or by the model. */
 export class InvalidRequestError extends PlatformError {
   readonly code = 'SERVING_INVALID_REQUEST';
+  readonly fields: readonly FieldProblem[] | undefined;
 
-  constructor(message: string) {
+  /** @param problem - as a sentence; or of fields, which the answer then names */
+  constructor(problem: string | readonly FieldProblem[]) {
+    const isText = typeof problem === 'string';
+    const message = isText ? problem : `the request was refused: ${listedProblems(problem, 'the body')}`;
     super(message, { fault: 'caller', retryable: false });
+    this.fields = isText ? undefined : namedProblems(problem);
   }
 }
 

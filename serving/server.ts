@@ -7,7 +7,6 @@ import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http/http_service';
 import { registerPlugins } from '#monitoring/http/role_plugin';
 import { needs, needsSome } from '#monitoring/http/routes/route_access';
-import { acceptQueriesAsSchemasSay } from '#monitoring/http/routes/strict_schemas';
 import type { ServingConfig } from './config.ts';
 import { registerConsole } from './console/routes.ts';
 import type { ConsoleSources } from './console/sources.ts';
@@ -51,8 +50,6 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   const predictor = new Predictor(deps, config);
   const limits = { bodyLimit: config.maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS };
   const app = createHttpApp(config.tls, { ...limits, errorForms: PROTOCOL_ERRORS });
-  // Of bodies the schemas describe: routes check them themselves, and name every mistake.
-  acceptQueriesAsSchemasSay(app);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.decorateRequest('arrivedMs', 0);
   await acceptCompressedBodies(app);

@@ -12,7 +12,6 @@ import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http/http_service';
 import { acceptJsonOnly } from '#monitoring/http/json_body';
 import { type RolePlugin, registerPlugins } from '#monitoring/http/role_plugin';
-import { acceptExactlyWhatSchemasSay } from '#monitoring/http/routes/strict_schemas';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import type { Plan } from '#pipelines/engine/plan';
@@ -154,7 +153,6 @@ export async function createJobHttp(
     await registerApiDocs(app, { title: api.title, description: api.description });
     await app.register(async (scope) => {
       acceptJsonOnly(scope);
-      acceptExactlyWhatSchemasSay(scope);
       // Answers are described, not cut to what the description knows.
       scope.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
       api.register(scope);

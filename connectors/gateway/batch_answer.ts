@@ -1,4 +1,4 @@
-import type { FieldProblem } from './errors.ts';
+import type { FieldProblem } from '#kernel/field_problems';
 
 export type Outcome = 'accepted' | 'duplicate';
 

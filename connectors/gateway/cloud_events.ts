@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { timeFieldValue } from '#kernel/event_fields';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
+import type { FieldProblem } from '#kernel/field_problems';
 import { textOf } from '#kernel/text/text_of';
 import { parseRfc3339 } from '#kernel/times/rfc3339';
 import { isJsonType, type MediaType, mediaTypeOf } from '#monitoring/http/media_type';
 import { TRACEPARENT } from '#monitoring/tracing';
-import { type FieldProblem, InvalidEventError, UnsupportedEventFormError } from './errors.ts';
+import { InvalidEventError, UnsupportedEventFormError } from './errors.ts';
 import type { Incoming } from './event_intake.ts';
 import { type EventType, keyFieldOf, parseEvent } from './events/event_validator.ts';
 

@@ -1,12 +1,7 @@
 import { PlatformError } from '#kernel/errors';
+import type { FieldProblem } from '#kernel/field_problems';
 import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import { storable } from '#kernel/text/unstorable_text';
-
-export interface FieldProblem {
-  /** Dotted path in the event; empty for the event as a whole. */
-  readonly field: string;
-  readonly problem: string;
-}
 
 const LONGEST_FIELD = 200;
 const LONGEST_PROBLEM = 500;

@@ -17,7 +17,6 @@ import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService } from '#monitoring/http/http_service';
 import { registerPlugins } from '#monitoring/http/role_plugin';
 import { needsSome } from '#monitoring/http/routes/route_access';
-import { acceptExactlyWhatSchemasSay } from '#monitoring/http/routes/strict_schemas';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import type { FeatureApiConfig } from '../config.ts';
@@ -105,7 +104,6 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   const { store, views, clock } = deps;
   const app = createHttpApp(config.tls, { bodyLimit: 1024 * 1024 });
   await acceptCompressedBodies(app);
-  acceptExactlyWhatSchemasSay(app);
   // Answers are described, not cut to what the description knows.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);

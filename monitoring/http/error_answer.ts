@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { PlatformError } from '#kernel/errors';
+import type { FieldProblem } from '#kernel/field_problems';
 import { MOST_NAMED, shown } from '#kernel/problem_list';
 
 /** What went wrong with a request, whatever form it is answered in. */
@@ -8,7 +9,7 @@ export interface Failure {
   /** As in docs/errors.md. */
   readonly code: string;
   readonly message: string;
-  readonly fields?: readonly { readonly field: string; readonly problem: string }[] | undefined;
+  readonly fields?: readonly FieldProblem[] | undefined;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -33,13 +34,6 @@ const INTERNAL: Failure = {
 interface FrameworkError {
   readonly statusCode?: number;
   readonly message?: string;
-  /** Of a request's part that its schema does not allow. */
-  readonly validation?: readonly {
-    readonly instancePath: string;
-    readonly message?: string;
-    readonly params?: object;
-  }[];
-  readonly validationContext?: string;
 }
 
 /** Bytes of JSON that a message and its fields may have. An answer has each of them twice, and stays below 64 KB whatever was sent. */
@@ -80,22 +74,9 @@ function wholeFailureOf(error: unknown): Failure {
     const headers = own.headers ?? (status === 503 || status === 429 ? RETRY_AFTER : {});
     return { status, code, message, fields: own.fields, headers };
   }
-  const { statusCode, message = 'bad request', validation, validationContext } = error as FrameworkError;
+  const { statusCode, message = 'bad request' } = error as FrameworkError;
   if (statusCode === undefined || statusCode >= 500 || statusCode < 400) return INTERNAL;
-  const fields = validation
-    ?.slice(0, MOST_NAMED)
-    .map(({ instancePath, message: problem = 'is not allowed', params }) => ({
-      field: [validationContext, ...instancePath.split('/').slice(1)].filter((part) => part !== undefined).join('.'),
-      problem: `${problem}${detailOf(params)}`,
-    }));
-  return { status: statusCode, code: CODES[statusCode] ?? 'HTTP_BAD_REQUEST', message, fields, headers: {} };
-}
-
-/** The name or values that a schema's message leaves out. */
-function detailOf(params: object = {}): string {
-  const { additionalProperty, allowedValues } = params as { additionalProperty?: string; allowedValues?: unknown[] };
-  if (additionalProperty !== undefined) return `: ${additionalProperty.slice(0, 100)}`;
-  return allowedValues === undefined ? '' : `: ${allowedValues.join(', ')}`;
+  return { status: statusCode, code: CODES[statusCode] ?? 'HTTP_BAD_REQUEST', message, headers: {} };
 }
 
 /** An error in the words of a protocol. */

@@ -16,6 +16,7 @@ import { requireDeclaredAccess } from './routes/route_access.ts';
 import { RouteMethods } from './routes/route_methods.ts';
 import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 import type { TlsConfig } from './tls_config.ts';
+import { validateRequests } from './validation/request_validation.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -36,8 +37,8 @@ export interface HttpAppOptions extends Pick<FastifyServerOptions, 'bodyLimit' |
 }
 
 /**
- * A Fastify application that listens with TLS where there is a certificate, and logs nothing itself. It reads JSON exactly, gives each request an id,
- * and knows the methods of its paths. Every answer has security headers, also one to a request that no route or hook ever sees; it does not start with a route
+ * A Fastify application that listens with TLS where there is a certificate, and logs nothing itself. It reads JSON exactly, checks requests by the
+ * schemas of their routes, gives each request an id, and knows the methods of its paths. Every answer has security headers, also one to a request that no route or hook ever sees; it does not start with a route
  * that declares no access.
  */
 export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOptions = {}): FastifyInstance {
@@ -76,6 +77,7 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
   app.decorate('errorForms', errorForms);
   app.decorate('routeMethods', new RouteMethods(app));
   acceptJsonOnly(app);
+  validateRequests(app);
   requireFullPaths(app);
   return app;
 }

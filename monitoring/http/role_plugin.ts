@@ -4,7 +4,6 @@ import { PluginFailedError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Registry } from '../metrics.ts';
 import { acceptJsonOnly } from './json_body.ts';
-import { acceptExactlyWhatSchemasSay } from './routes/strict_schemas.ts';
 
 /** What every plugin of a role gets. */
 export interface PluginContext {
@@ -39,7 +38,6 @@ export async function registerPlugins<Context extends PluginContext>(
     try {
       await app.register(async (scope) => {
         acceptJsonOnly(scope);
-        acceptExactlyWhatSchemasSay(scope);
         await plugin.register(scope, { ...context, log });
       });
     } catch (error) {

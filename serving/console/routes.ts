@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
-import { z } from 'zod';
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteShorthandOptions } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { readableViews } from '#feature_store/api/readable_views';
 import { answerWhy } from '#feature_store/api/why_routes';
 import { assetPath } from '#kernel/project_root';
-import { RUN_STATUSES } from '#kernel/workflow_runs';
+import { RUN_STATUSES, type RunStatus } from '#kernel/workflow_runs';
 import { needs, open } from '#monitoring/http/routes/route_access';
-import { parsedBody } from '../protocol/requests.ts';
-import { moveAsked } from '../protocol/versions.ts';
+import { moveVersion } from '../protocol/schemas.ts';
+import type { MoveBody, VersionParams } from '../protocol/versions.ts';
 import { answerWhyPrediction } from '../protocol/why.ts';
 import type { ConsoleSources } from './sources.ts';
 
@@ -26,26 +25,35 @@ const CONTENT_POLICY =
 const MOST_LETTERS = 500;
 const MOST_EVENTS = 500;
 
-const filterSchema = z.strictObject({
-  stage: z.string().min(1).optional(),
-  reason: z.string().min(1).optional(),
-  limit: z.coerce.number().int().min(1).max(MOST_LETTERS).default(100),
+const text = { type: 'string', minLength: 1 } as const;
+const object = (properties: Readonly<Record<string, object>>, required: readonly string[] = []) => ({
+  ...{ type: 'object', additionalProperties: false, properties, required: [...required] },
 });
-const whySchema = z.strictObject({
-  view: z.string().min(1).optional(),
-  at: z.iso.datetime({ offset: true }).optional(),
-  offset: z.coerce.number().int().min(0).default(0),
-  limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(50),
+/** A body that may be left out. */
+const optional = (properties: Readonly<Record<string, object>>) => ({
+  ...object(properties),
+  type: ['object', 'null'],
 });
-const whyPredictionSchema = z.strictObject({ row: z.coerce.number().int().min(0).default(0) });
-const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.enum(RUN_STATUSES).optional() });
-const reason = z.string().min(1, 'say why: it is kept').max(10_000);
-const cancelSchema = z.strictObject({ reason });
-const answerSchema = z.strictObject({ reason, state: z.string().min(1) });
-const nothingSchema = z.strictObject({});
-const replaySchema = z.strictObject({ stage: z.string().min(1).optional(), reason: z.string().min(1).optional() });
-
-const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => parsedBody(schema, value ?? {});
+const limitOf = (most: number, usual: number) => ({ type: 'integer', minimum: 1, maximum: most, default: usual });
+const reason = { ...text, maxLength: 10_000 } as const;
+const letters = { stage: text, reason: text };
+/** What parts of requests have to be. */
+const requests = {
+  letters: { querystring: object({ ...letters, limit: limitOf(MOST_LETTERS, 100) }) },
+  replay: { body: optional(letters) },
+  why: {
+    querystring: object({
+      ...{ view: text, at: { type: 'string', format: 'date-time' } },
+      ...{ offset: { type: 'integer', minimum: 0, default: 0 }, limit: limitOf(MOST_EVENTS, 50) },
+    }),
+  },
+  whyPrediction: { querystring: object({ row: { type: 'integer', minimum: 0, default: 0 } }) },
+  move: { params: moveVersion.params, body: moveVersion.body },
+  runs: { querystring: object({ workflow: text, status: { type: 'string', enum: RUN_STATUSES } }) },
+  cancel: { body: object({ reason }, ['reason']) },
+  nothing: { body: optional({}) },
+  answer: { body: object({ reason, state: text }, ['reason', 'state']) },
+};
 
 /** A form of another page can send no JSON: the browser asks this listener first. */
 async function requireJson({ headers }: FastifyRequest): Promise<void> {
@@ -81,38 +89,63 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
   app.get('/console/api/features', hidden, async () => ({ features: await sources.features() }));
   const { explain, views } = sources.why;
   const readable = readableViews(views);
-  app.get<{ Params: { entity: string; feature: string } }>(
+  app.get<{ Params: { entity: string; feature: string }; Querystring: { limit: number; offset: number } }>(
     '/console/api/why/:entity/:feature',
-    hidden,
+    checking(hidden, requests.why),
     async (request) => {
       const { entity: id, feature } = request.params;
-      return answerWhy(request, explain, readable, { id, feature, ...parsed(whySchema, request.query) });
+      return answerWhy(request, explain, readable, { id, feature, ...request.query });
     },
   );
-  app.get<{ Params: { id: string } }>('/console/api/predictions/:id/why', hidden, async (request) => {
-    const { row } = parsed(whyPredictionSchema, request.query);
-    return answerWhyPrediction(request, sources.explainPrediction, { id: request.params.id, row });
-  });
+  app.get<{ Params: { id: string }; Querystring: { row: number } }>(
+    '/console/api/predictions/:id/why',
+    checking(hidden, requests.whyPrediction),
+    async (request) => {
+      const { row } = request.query;
+      return answerWhyPrediction(request, sources.explainPrediction, { id: request.params.id, row });
+    },
+  );
   app.get('/console/api/versions', hidden, async () => ({ versions: await sources.versions() }));
   app.get<{ Params: { name: string } }>('/console/api/models/:name/trail', hidden, async ({ params }) => ({
     trail: await sources.trail(params.name),
   }));
   app.get('/console/api/drift', hidden, async () => ({ reports: await sources.drift() }));
   app.get('/console/api/alerts', hidden, async () => ({ alerts: (await sources.alerts()) ?? null }));
-  app.get('/console/api/dead-letters', hidden, async (request) => {
-    const { limit, ...filter } = parsed(filterSchema, request.query);
-    return sources.deadLetters(filter, limit);
-  });
-  app.post('/console/api/dead-letters/replay', acting('console:act'), async (request) =>
-    sources.replay(parsed(replaySchema, request.body)),
+  app.get<{ Querystring: Letters & { limit: number } }>(
+    '/console/api/dead-letters',
+    checking(hidden, requests.letters),
+    async (request) => {
+      const { limit, ...filter } = request.query;
+      return sources.deadLetters(filter, limit);
+    },
   );
-  app.post<{ Params: { name: string; version: string } }>(
+  app.post<{ Body: Letters | null }>(
+    '/console/api/dead-letters/replay',
+    checking(acting('console:act'), requests.replay),
+    async (request) => sources.replay(request.body ?? {}),
+  );
+  app.post<{ Params: VersionParams; Body: MoveBody }>(
     '/console/api/models/:name/versions/:version/move',
-    acting(({ name }) => ['console:act', `promote:${name}`]),
-    async ({ params, body, caller }) => moveAsked(sources, params, body, caller),
+    checking(
+      acting(({ name }) => ['console:act', `promote:${name}`]),
+      requests.move,
+    ),
+    async ({ params, body, caller }) => sources.move(params.name, params.version, { ...body, by: caller }),
   );
   registerWorkflows(app, sources, { hidden, acting });
 }
+
+/** Which dead letters are meant; none: all. */
+interface Letters {
+  readonly stage?: string;
+  readonly reason?: string;
+}
+
+/** A route of the console with the schemas of its request. */
+const checking = (route: RouteShorthandOptions, parts: FastifySchema): RouteShorthandOptions => ({
+  ...route,
+  schema: { ...route.schema, ...parts },
+});
 
 interface OfRun {
   readonly workflow: string;
@@ -133,23 +166,35 @@ function registerWorkflows(
 ): void {
   app.get('/console/api/workflows', hidden, async () => ({ workflows: await sources.workflows() }));
   app.get('/console/api/schedules', hidden, async () => ({ schedules: await sources.schedules() }));
-  app.get('/console/api/runs', hidden, async ({ query }) => ({ runs: await sources.runs(parsed(runsSchema, query)) }));
+  app.get<{ Querystring: { workflow?: string; status?: RunStatus } }>(
+    '/console/api/runs',
+    checking(hidden, requests.runs),
+    async ({ query }) => ({ runs: await sources.runs(query) }),
+  );
   app.get<{ Params: { run: string } }>('/console/api/runs/:run', hidden, async ({ params }) => sources.run(params.run));
   const RUN = '/console/api/workflows/:workflow/runs/:run';
   const mayOperate = acting(({ workflow }) => ['console:act', `operate:${workflow}`]);
   const mayApprove = acting(({ workflow }) => ['console:act', `approve:${workflow}`]);
-  app.post<{ Params: OfRun }>(`${RUN}/cancel`, mayOperate, async ({ params, body, caller: by }) =>
-    sources.changeRun(params.workflow, params.run, { action: 'cancel', by, ...parsed(cancelSchema, body) }),
+  app.post<{ Params: OfRun; Body: { reason: string } }>(
+    `${RUN}/cancel`,
+    checking(mayOperate, requests.cancel),
+    async ({ params, body, caller: by }) =>
+      sources.changeRun(params.workflow, params.run, { action: 'cancel', by, ...body }),
   );
-  app.post<{ Params: OfRun }>(`${RUN}/redrive`, mayOperate, async ({ params, body, caller: by }) => {
-    parsed(nothingSchema, body);
-    return sources.changeRun(params.workflow, params.run, { action: 'redrive', by });
-  });
+  app.post<{ Params: OfRun }>(
+    `${RUN}/redrive`,
+    checking(mayOperate, requests.nothing),
+    async ({ params, caller: by }) => sources.changeRun(params.workflow, params.run, { action: 'redrive', by }),
+  );
   for (const action of ['approve', 'reject'] as const) {
-    app.post<{ Params: OfRun }>(`${RUN}/${action}`, mayApprove, async (request) => {
-      const { params, body, caller: by } = request;
-      const requireRole = (role: string): void => requireScope(request, 'role', role);
-      return sources.changeRun(params.workflow, params.run, { action, by, requireRole, ...parsed(answerSchema, body) });
-    });
+    app.post<{ Params: OfRun; Body: { reason: string; state: string } }>(
+      `${RUN}/${action}`,
+      checking(mayApprove, requests.answer),
+      async (request) => {
+        const { params, body, caller: by } = request;
+        const requireRole = (role: string): void => requireScope(request, 'role', role);
+        return sources.changeRun(params.workflow, params.run, { action, by, requireRole, ...body });
+      },
+    );
   }
 }

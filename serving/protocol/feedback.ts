@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import type { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { writeInHalves } from '#connectors/delivery';
 import { hasScope } from '#connectors/http/access';
-import { listed } from '#kernel/problem_list';
+import type { FieldProblem } from '#kernel/field_problems';
 import type { Clock } from '#kernel/time';
 import { needs, needsSome } from '#monitoring/http/routes/route_access';
 import { Counter, type Registry } from '#monitoring/metrics';
@@ -19,9 +18,8 @@ import { resultsOf } from '../experiments/results.ts';
 import type { ModelServer } from '../inference/model_server.ts';
 import type { FeedbackRow, FeedbackStore } from '../prediction_store/feedback_store.ts';
 import type { NamedPrediction, PredictionStore, RequestRow } from '../prediction_store/prediction_store.ts';
-import { type Experiment, OUTCOMES, type Outcome } from '../routing/assignment.ts';
+import type { Experiment, Outcome } from '../routing/assignment.ts';
 import { routingStateSchema } from '../routing/routing.ts';
-import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';
 
 /** Stores of predictions and their outcomes. */
@@ -30,30 +28,33 @@ export interface FeedbackStores {
   readonly feedback: FeedbackStore;
 }
 
-const MOST_AT_ONCE = 10_000;
-/** Ten for each: more than one can have. */
-const MOST_VALUES = 10 * MOST_AT_ONCE;
-/** An `integer` of the store. */
-const LAST_ROW_INDEX = 2 ** 31 - 1;
+/** An outcome as {@link schemas.feedback} has it. */
+interface ReportedOutcome {
+  readonly prediction_id?: string;
+  readonly request_id?: string;
+  /** Of a batch; default: 0. */
+  readonly row_index?: number;
+  readonly label?: string | number | boolean;
+  readonly value?: number;
+}
 
-const oneSchema = z
-  .strictObject({
-    prediction_id: z.string().min(1).max(128).optional(),
-    request_id: z.string().min(1).max(128).optional(),
-    /** Of a batch. */
-    row_index: z.int().min(0).max(LAST_ROW_INDEX).default(0),
-    label: z.union([z.string(), z.number(), z.boolean()]).transform(String).optional(),
-    value: z.number().optional(),
-  })
-  .refine(({ prediction_id: own, request_id: callers }) => (own === undefined) !== (callers === undefined), {
-    message: 'send "prediction_id", or "request_id": one of them',
-  })
-  .refine(({ label, value }) => label !== undefined || value !== undefined, {
-    message: 'send "label" (what it should have been) or "value" (what came of it)',
-  });
-const bodySchema = z.union([z.strictObject({ feedback: z.array(oneSchema).min(1).max(MOST_AT_ONCE) }), oneSchema]);
+type FeedbackBody = ReportedOutcome | { readonly feedback: readonly ReportedOutcome[] };
 
-type Told = z.infer<typeof oneSchema>;
+/** Returns a problem for each outcome that names no prediction, or two, or has nothing to report. */
+const problemsIn = (list: readonly ReportedOutcome[], pathOf: (index: number) => string): readonly FieldProblem[] =>
+  list.flatMap(({ prediction_id: own, request_id: callers, label, value }, index) => [
+    ...((own === undefined) === (callers === undefined)
+      ? [{ field: `${pathOf(index)}prediction_id`, problem: 'or request_id is required, and not both' }]
+      : []),
+    ...(label === undefined && value === undefined
+      ? [
+          {
+            field: `${pathOf(index)}label`,
+            problem: '(what it should have been) or value (what came of it) is required',
+          },
+        ]
+      : []),
+  ]);
 
 /** The log is a moment behind the answers. */
 const LOOKS = 5;
@@ -67,11 +68,11 @@ const SHOWN_CANDIDATES = 5;
  */
 async function namedPredictions(
   store: FeedbackStores['predictions'],
-  list: readonly Told[],
+  list: readonly ReportedOutcome[],
 ): Promise<readonly string[]> {
   const keyOf = ({ requestId, rowIndex }: RequestRow): string => `${rowIndex}#${requestId}`;
   const asked = new Map<string, RequestRow>();
-  for (const { request_id: requestId, row_index: rowIndex } of list) {
+  for (const { request_id: requestId, row_index: rowIndex = 0 } of list) {
     if (requestId !== undefined) asked.set(keyOf({ requestId, rowIndex }), { requestId, rowIndex });
   }
   const found = new Map<string, NamedPrediction[]>();
@@ -95,7 +96,7 @@ async function namedPredictions(
   if (ambiguous.length > 0) throw new AmbiguousFeedbackError(ambiguous);
   const unknown = [...asked].filter(([key]) => !found.has(key)).map(([, row]) => nameOf(row));
   if (unknown.length > 0) throw new UnknownPredictionError(unknown);
-  return list.map(({ prediction_id: own, request_id: requestId, row_index: rowIndex }) =>
+  return list.map(({ prediction_id: own, request_id: requestId, row_index: rowIndex = 0 }) =>
     requestId === undefined
       ? (own as string)
       : (found.get(keyOf({ requestId, rowIndex }))?.[0]?.predictionId as string),
@@ -123,18 +124,20 @@ export function registerFeedbackRoutes(
     registers: [deps.metrics],
   });
 
-  app.post('/feedback', { schema: schemas.feedback, config: { access: needsSome('feedback') } }, async (request) => {
+  const reporting = { schema: schemas.feedback, config: { access: needsSome('feedback') } };
+  app.post<{ Body: FeedbackBody }>('/feedback', reporting, async (request) => {
     const { body } = request;
-    const isList = typeof body === 'object' && body !== null && 'feedback' in body;
-    const list = isList
-      ? parsedBody(bodySchema.options[0], body, MOST_VALUES).feedback
-      : [parsedBody(oneSchema, body, MOST_VALUES)];
+    const isList = 'feedback' in body;
+    const list = isList ? body.feedback : [body];
+    const wrong = problemsIn(list, (index) => (isList ? `feedback.${index}.` : ''));
+    if (wrong.length > 0) throw new InvalidRequestError(wrong);
     await requireFeedbackScope(request, list);
     const receivedAtMs = clock.now();
     const ids = await namedPredictions(predictions, list);
     const rows = list.map(
-      ({ row_index: rowIndex, label, value }, at): FeedbackRow => ({
-        ...{ predictionId: ids[at] as string, rowIndex, label, value, receivedAtMs },
+      ({ row_index: rowIndex = 0, label, value }, at): FeedbackRow => ({
+        ...{ predictionId: ids[at] as string, rowIndex, value, receivedAtMs },
+        label: label === undefined ? undefined : String(label),
       }),
     );
     // An outage is the caller's to wait for; what the store refuses is refused alone.
@@ -148,13 +151,16 @@ export function registerFeedbackRoutes(
         ...{ payload: JSON.stringify(value), reason, stage: 'serving.feedback', attempt: 1, timestamp },
       })),
     );
-    const problems = rejected.map(({ value, reason }) => `feedback.${rows.indexOf(value)} ${reason}`);
-    if (accepted === 0) throw new InvalidRequestError(listed(problems, { separator: '; ', longest: 500 }));
-    return { accepted, rejected: problems };
+    const problems = rejected.map(({ value, reason }) => ({
+      field: `feedback.${rows.indexOf(value)}`,
+      problem: reason,
+    }));
+    if (accepted === 0) throw new InvalidRequestError(problems);
+    return { accepted, rejected: problems.map(({ field, problem }) => `${field} ${problem}`) };
   });
 
   /** A key for some models may send outcomes of their predictions alone: whose a request is, the predictions say. */
-  const requireFeedbackScope = async (request: FastifyRequest, list: readonly Told[]): Promise<void> => {
+  const requireFeedbackScope = async (request: FastifyRequest, list: readonly ReportedOutcome[]): Promise<void> => {
     if (hasScope(request, 'feedback', '*')) return;
     const ids = [...new Set(list.map(({ prediction_id: own, request_id: callers }) => (own ?? callers) as string))];
     const modelsOf = await predictions.modelsOfRequests(ids);
@@ -178,13 +184,12 @@ export function registerFeedbackRoutes(
     throw new UnknownExperimentError(model, name);
   };
 
-  app.get<{ Params: { name: string }; Querystring: { experiment?: string; outcome?: string } }>(
+  app.get<{ Params: { name: string }; Querystring: { experiment?: string; outcome?: Outcome } }>(
     '/models/:name/results',
     { schema: schemas.results, config: { access: needs(({ name }) => [`feedback:${name}`, 'console:read']) } },
     async ({ params, query }) => {
       const experiment = await experimentOf(params.name, query.experiment);
-      const outcome = (query.outcome ?? experiment.outcome) as Outcome;
-      if (!OUTCOMES.includes(outcome)) throw new InvalidRequestError(`outcome must be ${OUTCOMES.join(' or ')}`);
+      const { outcome = experiment.outcome } = query;
       const asked = { model: params.name, experiment: experiment.name, outcome };
       return resultsOf({ ...asked, experiment }, await feedback.experimentOutcomes(asked));
     },

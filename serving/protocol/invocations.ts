@@ -103,13 +103,17 @@ export async function registerInvocations(
   };
 
   const some = { access: needsSome('predict') };
-  app.post('/invocations', { schema: invocations, config: some }, async (request, reply) => {
-    const { predictions } = await score(request, reply, undefined);
-    return { predictions };
-  });
+  app.post(
+    '/invocations',
+    { schema: invocations, config: { ...some, bodyReader: 'bytes' } },
+    async (request, reply) => {
+      const { predictions } = await score(request, reply, undefined);
+      return { predictions };
+    },
+  );
   app.post<{ Params: NamedParams }>(
     '/endpoints/:name/invocations',
-    { schema: endpointInvocations, config: { access: needs(({ name }) => `predict:${name}`) } },
+    { schema: endpointInvocations, config: { access: needs(({ name }) => `predict:${name}`), bodyReader: 'bytes' } },
     async (request, reply) => {
       const { predictions, by } = await score(request, reply, request.params.name);
       reply.header('x-amzn-invoked-production-variant', by.variant);
@@ -131,7 +135,7 @@ export async function registerInvocations(
   });
   app.post<{ Params: NamedParams }>(
     '/v1/models/:name',
-    { schema: kserve.predict, config: own },
+    { schema: kserve.predict, config: { ...own, bodyReader: 'bytes' } },
     async (request, reply) => {
       const { name } = request.params;
       if (!name.endsWith(PREDICT)) throw new InvalidRequestError(`post to /v1/models/${withoutAction(name)}${PREDICT}`);

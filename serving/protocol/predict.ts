@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { UNKNOWN_FIELD } from '#kernel/field_problems';
 import { UnsupportedMediaTypeError } from '#monitoring/errors';
 import { checkCharset, parseJsonBody } from '#monitoring/http/json_body';
 import { needsSome } from '#monitoring/http/routes/route_access';
@@ -15,8 +16,6 @@ import type { Predicted } from '../models/interpret.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { callOf, tellStages } from './calls.ts';
 import {
-  checkBody,
-  checkRow,
   describeAnswer,
   idsOf,
   outputsOf,
@@ -45,13 +44,10 @@ interface Prepared extends Pick<ScannedBody, 'active' | 'input' | 'rows' | 'isSi
   readonly freshness?: Freshness | readonly Freshness[] | undefined;
 }
 
-const PREDICT_KEYS = new Set([
-  ...['model_name', 'features', 'entity_id', 'return_probabilities', 'return_freshness', 'explain'],
-]);
-const EXPLAIN_KEYS = new Set(['model_name', 'features', 'entity_id']);
-const BATCH_KEYS = new Set(['model_name', 'instances', 'entity_ids', 'return_probabilities', 'return_freshness']);
 const LINES = 'application/x-ndjson';
 const nowhere = (): string => '';
+/** Rows that were scanned, and lines, which are read while they are answered. */
+const isRead = (body: unknown): boolean => body instanceof ScannedBody || body instanceof Readable;
 
 /** POST /predict, POST /predict/batch, POST /explain. */
 export async function registerPredictRoutes(
@@ -78,12 +74,14 @@ export async function registerPredictRoutes(
   };
 
   /** The one row that a parsed body is about, and who answers it. What the caller may not use is neither looked for nor loaded. */
-  const readRow = async (request: FastifyRequest, body: PredictBody, keys: ReadonlySet<string>, action: string) => {
+  const readRow = async (request: FastifyRequest, body: PredictBody, action: string) => {
     // Lines are read by batches alone.
     if ((body as unknown) instanceof Readable) {
       throw new UnsupportedMediaTypeError(request.headers['content-type'], 'application/json');
     }
-    checkRow(checkBody(body, keys));
+    if (body.features === undefined && body.entity_id === undefined) {
+      throw new InvalidRequestError([{ field: 'features', problem: 'is required, or entity_id to look them up' }]);
+    }
     requireScope(request, action, predictor.nameOf(body.model_name));
     const active = await predictor.choose(body.model_name, { entity: body.entity_id, features: body.features });
     const row = await rowOf(active, body);
@@ -127,9 +125,9 @@ export async function registerPredictRoutes(
     const body: Record<string, unknown> = {};
     if (isSingle) body.prediction = answered.prediction(0);
     else body.predictions = answered.predictions();
-    if (wantsProbabilities || inferred.by.threshold !== undefined) {
+    if (wantsProbabilities === true || inferred.by.threshold !== undefined) {
       const predicted = answered.all();
-      if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
+      if (wantsProbabilities === true) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
       Object.assign(body, thresholdsOf(predicted, isSingle));
     }
     if (wantsExplanation === true) body.explanation = await explainer.explain(active, input);
@@ -159,16 +157,18 @@ export async function registerPredictRoutes(
     return answer(scanned, request, reply, startedMs, taken);
   };
 
-  const predicting = { access: needsSome('predict') };
+  const predicting = { access: needsSome('predict'), bodyReader: isRead };
   const onePredicted = { schema: schemas.predict, config: predicting };
   app.post<{ Body: PredictBody | ScannedBody }>('/predict', onePredicted, async (request, reply) => {
     const startedMs = performance.now();
     if (request.body instanceof ScannedBody) {
       if (request.body.isSingle) return answerScanned(request.body, request, reply, startedMs, ofPredict);
-      throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
+      throw new InvalidRequestError([
+        { field: 'instances', problem: `${UNKNOWN_FIELD}: send features, or post to /predict/batch` },
+      ]);
     }
     const { body } = request;
-    const { active, row, input } = await readRow(request, body, PREDICT_KEYS, 'predict');
+    const { active, row, input } = await readRow(request, body, 'predict');
     // No spreading here either.
     const prepared: Prepared = {
       active,
@@ -184,15 +184,20 @@ export async function registerPredictRoutes(
 
   const toExplain = async (request: FastifyRequest, given: PredictBody | ScannedBody) => {
     if (given instanceof ScannedBody) {
-      requireScope(request, 'explain', given.active.name);
-      predictor.countAssigned(given.active);
-      if (given.isSingle) return given;
-      throw new InvalidRequestError('send one row: "features", or "entity_id"');
+      const { active, isSingle, wantsProbabilities } = given;
+      if (!isSingle)
+        throw new InvalidRequestError([{ field: 'instances', problem: `${UNKNOWN_FIELD}: send features` }]);
+      if (wantsProbabilities !== undefined) {
+        throw new InvalidRequestError([{ field: 'return_probabilities', problem: UNKNOWN_FIELD }]);
+      }
+      requireScope(request, 'explain', active.name);
+      predictor.countAssigned(active);
+      return given;
     }
-    return readRow(request, given, EXPLAIN_KEYS, 'explain');
+    return readRow(request, given, 'explain');
   };
 
-  const explained = { schema: schemas.explain, config: { access: needsSome('explain') } };
+  const explained = { schema: schemas.explain, config: { access: needsSome('explain'), bodyReader: isRead } };
   app.post<{ Body: PredictBody | ScannedBody }>('/explain', explained, async (request) => {
     const startedMs = performance.now();
     const { active, input } = await toExplain(request, request.body);
@@ -206,7 +211,7 @@ export async function registerPredictRoutes(
   const answerMixed = async (request: FastifyRequest, body: BatchBody, startedMs: number) => {
     const ids = idsOf(requestIdOf(request));
     const wantsProbabilities = body.return_probabilities === true;
-    const parts = await batchParts(predictor, body, settings.maxBatchRows);
+    const parts = await batchParts(predictor, body);
     const answered: { predicted: Predicted; by: ActiveModel; freshness: Freshness | undefined }[] = [];
     for (const { active, rows, indices } of parts) {
       const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
@@ -240,18 +245,22 @@ export async function registerPredictRoutes(
 
   app.post<{ Body: BatchBody | ScannedBody | Readable; Querystring: Readonly<Record<string, string>> }>(
     '/predict/batch',
-    { schema: schemas.batch, config: predicting },
+    { schema: schemas.batchOf(settings.maxBatchRows), config: predicting },
     async (request, reply) => {
       const startedMs = performance.now();
       const { body } = request;
       if (!(body instanceof Readable)) {
         for (const name in request.query) {
-          throw new InvalidRequestError(`${name} in the query is for ${LINES}: send it in the body of JSON`);
+          throw new InvalidRequestError([
+            { field: `query.${name}`, problem: `is for ${LINES}: send it in the body of JSON` },
+          ]);
         }
       }
       if (body instanceof ScannedBody) {
         if (!body.isSingle) return answerScanned(body, request, reply, startedMs, ofBatch);
-        throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
+        throw new InvalidRequestError([
+          { field: 'features', problem: `${UNKNOWN_FIELD}: send instances, or post to /predict` },
+        ]);
       }
       if (body instanceof Readable) {
         requireScope(request, 'predict', predictor.nameOf(request.query.model_name));
@@ -263,12 +272,11 @@ export async function registerPredictRoutes(
         reply.header(PREDICTION_ID, ids.predictionId);
         return reply.type(LINES).send(Readable.from(lines));
       }
-      checkBody(body, BATCH_KEYS);
       requireScope(request, 'predict', predictor.nameOf(body.model_name));
       if (predictor.isSplit(body.model_name) && body.entity_ids !== undefined) {
         return answerMixed(request, body, startedMs);
       }
-      const [{ active, rows }] = await batchParts(predictor, body, settings.maxBatchRows);
+      const [{ active, rows }] = await batchParts(predictor, body);
       const prepared = {
         ...{ active, rows: listOf(rows), isSingle: false },
         input: predictor.encode(active, rows, (index) => `instances.${index}.`),

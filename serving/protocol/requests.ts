@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { v7 as newPredictionId } from 'uuid';
-import { z } from 'zod';
-import { andMore, listed, MOST_NAMED, shown } from '#kernel/problem_list';
+import type { z } from 'zod';
+import { plainIssues, problemsOfIssues } from '#kernel/field_problems';
 import type { Task } from '#registry/packages/model_package';
 import { InvalidRequestError } from '../errors.ts';
 import type { AnswerIds } from '../inference/answered_rows.ts';
@@ -23,71 +23,20 @@ export interface PredictBody {
 export const isObject = (value: unknown): value is Features =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** @throws {@link InvalidRequestError} for what is no object, or has keys that are not known */
-export function checkBody<T extends { readonly model_name?: string }>(body: T, keys: ReadonlySet<string>): T {
-  if (!isObject(body)) throw new InvalidRequestError('the body must be a JSON object');
-  for (const key in body) {
-    if (keys.has(key)) continue;
-    const unknown = Object.keys(body).filter((name) => !keys.has(name));
-    throw new InvalidRequestError(`${listed(unknown)} is not known here; known: ${[...keys].join(', ')}`);
-  }
-  if (body.model_name !== undefined && typeof body.model_name !== 'string') {
-    throw new InvalidRequestError('model_name must be a string');
-  }
-  return body;
-}
-
-/** A body of settings has no more; each value at every level counts. */
-const MOST_VALUES = 20_000;
-
 /**
- * Reads a body as a schema has it. Its size is looked at before its values, so that no work is put into one that is far too large.
+ * Reads a part of a body that is kept as a document, such as a routing: the schema of the route has its form, and the document's own schema has rules
+ * between its fields.
  *
- * @throws {@link InvalidRequestError} naming the first 20 problems, and how many more there are
+ * @param field - where it is in the body
+ * @throws {@link InvalidRequestError} naming the fields that break a rule
  */
-export function parsedBody<T>(schema: z.ZodType<T>, body: unknown, mostValues = MOST_VALUES): T {
-  if (valuesIn(body, mostValues) > mostValues) {
-    throw new InvalidRequestError(`the body has more than ${mostValues} values: send less at once`);
-  }
-  const parsed = schema.safeParse(body);
-  if (!parsed.success) throw new InvalidRequestError(problemsOf(parsed.error));
-  return parsed.data;
-}
-
-/** Counts values at every level, up to one more than `most`. */
-function valuesIn(value: unknown, most: number): number {
-  if (typeof value !== 'object' || value === null) return 1;
-  if (Array.isArray(value) && value.length > most) return value.length;
-  let count = 1;
-  for (const name in value) {
-    count += valuesIn((value as Readonly<Record<string, unknown>>)[name], most - count);
-    if (count > most) break;
-  }
-  return count;
-}
-
-/** Problems of what was sent, as zod words them. */
-function problemsOf({ issues }: z.ZodError): string {
-  const first = issues.toSorted((a, b) => a.path.length - b.path.length).slice(0, MOST_NAMED);
-  const named = z.prettifyError({ issues: first.map((issue) => ({ ...issue, message: messageOf(issue) })) });
-  return named + andMore(issues.length - first.length, '\n');
-}
-
-function messageOf(issue: z.core.$ZodIssue): string {
-  if (issue.code !== 'unrecognized_keys') return shown(issue.message, 500);
-  return `Unrecognized key${issue.keys.length > 1 ? 's' : ''}: ${listed(
-    issue.keys.map((key) => `"${shown(key)}"`),
-    { longest: 300 },
-  )}`;
-}
-
-/** The features of one row, or the entity to look up. */
-export function checkRow({ features, entity_id: entity }: PredictBody): void {
-  if (features !== undefined && !isObject(features)) throw new InvalidRequestError('features must be an object');
-  if (entity !== undefined && typeof entity !== 'string') throw new InvalidRequestError('entity_id must be a string');
-  if (features === undefined && entity === undefined) {
-    throw new InvalidRequestError('send "features", or "entity_id" to have them looked up');
-  }
+export function documentIn<T>(schema: z.ZodType<T>, field: string, value: unknown): T {
+  const parsed = schema.safeParse(value, { error: plainIssues });
+  if (parsed.success) return parsed.data;
+  const problems = problemsOfIssues(parsed.error.issues);
+  throw new InvalidRequestError(
+    problems.map(({ field: path, problem }) => ({ field: path === '' ? field : `${field}.${path}`, problem })),
+  );
 }
 
 /** Where an answer's id is, where its body has no place for it. */

@@ -1,22 +1,18 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
 import { needs } from '#monitoring/http/routes/route_access';
-import { InvalidRequestError } from '../errors.ts';
 import type { ModelServer } from '../inference/model_server.ts';
 import type { Routing } from '../routing/routing.ts';
 import { routingSchema } from '../routing/routing.ts';
-import { parsedBody } from './requests.ts';
+import { documentIn } from './requests.ts';
 import * as schemas from './schemas.ts';
 
-const changeSchema = z.strictObject({
+interface Change {
   /** null: as the configuration says. */
-  routing: routingSchema.nullable(),
-  reason: z.string().min(1),
+  readonly routing: unknown;
+  readonly reason: string;
   /** The revision that the author has seen; absent: whatever it is. */
-  revision: z.int().nonnegative().optional(),
-});
-
-const MOST_LISTED = 1_000;
+  readonly revision?: number;
+}
 
 /** How requests for a model are assigned: read and changed at run time, and who changed it. */
 export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer): void {
@@ -31,22 +27,19 @@ export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer)
     },
   );
   const put = { schema: schemas.putRouting, config: changed };
-  app.put<{ Params: { name: string } }>('/models/:name/routing', put, async (request) => {
+  app.put<{ Params: { name: string }; Body: Change }>('/models/:name/routing', put, async (request) => {
     const { params, body, caller } = request;
-    const { routing, reason, revision } = parsedBody(changeSchema, body);
+    const { reason, revision } = body;
+    const routing = documentIn(routingSchema.nullable(), 'routing', body.routing);
     await models.ensure(params.name);
     return models.setRouting(params.name, routing as Routing | null, { by: caller, reason }, revision);
   });
-  app.get<{ Params: { name: string }; Querystring: { limit?: string } }>(
+  app.get<{ Params: { name: string }; Querystring: { limit: number } }>(
     '/models/:name/routing/history',
     { schema: schemas.routingHistory, config: shown },
     async ({ params, query }) => {
-      const limit = Number(query.limit ?? 100);
-      if (!Number.isInteger(limit) || limit < 1 || limit > MOST_LISTED) {
-        throw new InvalidRequestError(`limit must be an integer, 1 to ${MOST_LISTED}`);
-      }
       await models.ensure(params.name);
-      return { changes: await models.routingHistory(params.name, limit) };
+      return { changes: await models.routingHistory(params.name, query.limit) };
     },
   );
 }

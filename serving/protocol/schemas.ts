@@ -20,10 +20,16 @@ const object = (properties: Record<string, Schema>, required: readonly string[] 
 });
 
 const scalar = { anyOf: [text, number, truth, { type: 'null' }] };
-const features = mapOf(scalar);
+/** What a model takes is in its signature, which checks the values. */
+const features = { type: 'object', description: 'Values by the name of the column' } as const;
+const rowsOf = {
+  type: ['object', 'array'],
+  description: 'Values by the name of the column, or in the order of the columns',
+} as const;
 const predictionOf = { anyOf: [text, number, listOf(number)] };
 const numbersByName = mapOf(nullable(number));
 const freshness = mapOf(nullable(object({ event_time: text, age_ms: number })));
+const entityId = { ...text, minLength: 1 } as const;
 const modelName = { ...text, description: 'May be left out where one model is served.' };
 
 const ALWAYS = [400, 401, 403, 404, 405, 429, 503] as const;
@@ -41,6 +47,18 @@ const ok = (schema: Schema, example: unknown, description = 'The answer') => ({
   200: { description, headers: HEADERS, content: { 'application/json': { schema, example } } },
 });
 const withExamples = (schema: Schema, ...shown: readonly unknown[]) => ({ ...schema, examples: shown });
+
+/** Headers of requests whose answers are waited for. */
+const CALL_HEADERS = {
+  ...REQUEST_HEADERS,
+  properties: {
+    ...REQUEST_HEADERS.properties,
+    'x-request-timeout-ms': {
+      ...{ type: 'number', exclusiveMinimum: 0, maximum: 1e9 },
+      description: 'Milliseconds that the answer is waited for',
+    },
+  },
+} as const;
 
 const IN_TIME = 'With the header x-request-timeout-ms, what would come later is not computed, and answered 504.';
 
@@ -68,13 +86,13 @@ const PREDICT_ERRORS = errors(OF_PREDICTIONS);
 export const predict = {
   summary: 'Scores one row: by its features, or by an entity whose features are looked up',
   description: IN_TIME,
-  headers: REQUEST_HEADERS,
+  headers: CALL_HEADERS,
   body: withExamples(
     object(
       {
         model_name: modelName,
         features,
-        entity_id: text,
+        entity_id: entityId,
         return_probabilities: truth,
         return_freshness: truth,
         explain: truth,
@@ -107,7 +125,7 @@ export const predict = {
 export const explain = {
   summary: 'Why: what each feature has added to the prediction of a row',
   headers: REQUEST_HEADERS,
-  body: withExamples(object({ model_name: modelName, features, entity_id: text }, []), examples.explain),
+  body: withExamples(object({ model_name: modelName, features, entity_id: entityId }, []), examples.explain),
   response: {
     ...ok(
       object({ ...explanation, ...answerer }, [...EXPLANATION_NEEDS, ...Object.keys(answerer)]),
@@ -144,18 +162,19 @@ export const whyPrediction = {
   },
 };
 
-export const batch = {
+/** @param maxRows - of a request */
+export const batchOf = (maxRows: number) => ({
   summary: 'Scores many rows: objects, arrays in the order of the columns, or entities; or rows as lines of JSON',
   description:
     'As application/x-ndjson, each line is the features of a row, and a line comes back for each; model_name and return_probabilities are in the query then.',
-  headers: REQUEST_HEADERS,
+  headers: CALL_HEADERS,
   querystring: object({ model_name: text, return_probabilities: { ...text, enum: ['true', 'false'] } }, []),
   body: withExamples(
     object(
       {
         model_name: modelName,
-        instances: listOf({ anyOf: [features, listOf(scalar)] }),
-        entity_ids: listOf(text),
+        instances: { ...listOf(rowsOf), minItems: 1, maxItems: maxRows },
+        entity_ids: { ...listOf(entityId), minItems: 1, maxItems: maxRows },
         return_probabilities: truth,
         return_freshness: truth,
       },
@@ -183,7 +202,7 @@ export const batch = {
     ),
     ...PREDICT_ERRORS,
   },
-};
+});
 
 const follow = { type: 'object', additionalProperties: true };
 const status = {
@@ -227,6 +246,7 @@ const routingStatus = object({ model: text, revision: whole, routing: follow, sh
   'routing',
 ]);
 
+const reason = { ...text, minLength: 1, description: 'Why; kept in the history' } as const;
 const stage = { ...text, enum: ['None', 'Staging', 'Production', 'Archived'] };
 const modelVersion = object({
   ...{ name: text, version: whole, stage, aliases: listOf(text), createdAtMs: number, description: text, runId: text },
@@ -235,7 +255,7 @@ const modelVersion = object({
 
 const versionOfModel = {
   type: 'object',
-  properties: { name: nameOfModel, version: { ...text, minLength: 1, examples: ['2'] } },
+  properties: { name: nameOfModel, version: { type: 'integer', minimum: 1, maximum: 999_999_999, examples: [2] } },
   required: ['name', 'version'],
 };
 
@@ -249,7 +269,7 @@ export const moveVersion = {
   summary: 'Moves a version to another stage, through the gates',
   params: versionOfModel,
   body: withExamples(
-    object({ stage: { ...text, enum: ['Staging', 'Production', 'Archived'] }, reason: text, approvedBy: text }, [
+    object({ stage: { ...text, enum: ['Staging', 'Production', 'Archived'] }, reason, approvedBy: text }, [
       'stage',
       'reason',
     ]),
@@ -268,7 +288,7 @@ export const putRouting = {
   summary: 'Deals the requests for a model otherwise: experiment, canary, shadow',
   params: name,
   body: withExamples(
-    object({ routing: nullable(routingBody), reason: { ...text, minLength: 1 }, revision: { ...whole, minimum: 0 } }, [
+    object({ routing: { ...routingBody, type: ['object', 'null'] }, reason, revision: { ...whole, minimum: 0 } }, [
       'routing',
       'reason',
     ]),
@@ -280,7 +300,7 @@ export const putRouting = {
 export const routingHistory = {
   summary: 'Every change of a model’s routing: by whom and why, the newest first',
   params: name,
-  querystring: object({ limit: { type: 'integer', minimum: 1, maximum: 1_000 } }, []),
+  querystring: object({ limit: { type: 'integer', minimum: 1, maximum: 1_000, default: 100 } }, []),
   response: {
     ...ok(
       object({
@@ -295,8 +315,9 @@ export const routingHistory = {
 const told = {
   prediction_id: { ...text, minLength: 1, maxLength: 128 },
   request_id: { ...text, minLength: 1, maxLength: 128 },
-  row_index: { type: 'integer', minimum: 0 },
-  label: { anyOf: [text, number, truth] },
+  // An `integer` of the store.
+  row_index: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 },
+  label: { type: ['string', 'number', 'boolean'] },
   value: number,
 };
 const feedbackOf = object(told, []);
@@ -305,7 +326,7 @@ export const feedback = {
   summary: 'How predictions turned out: labels, or values such as 1 for success; the newest word counts',
   description: 'Each names its prediction by prediction_id, or by a request_id that one answer alone has.',
   body: withExamples(
-    { anyOf: [feedbackOf, object({ feedback: listOf(feedbackOf) })] },
+    { anyOf: [feedbackOf, object({ feedback: { ...listOf(feedbackOf), minItems: 1, maxItems: 10_000 } })] },
     examples.feedback,
     examples.feedbackOfMany,
   ),
@@ -424,7 +445,7 @@ export const protocol = {
   },
   repository: {
     summary: 'Open Inference Protocol: the models that are served, and their state',
-    body: withExamples({ type: 'object', properties: { ready: truth } }, {}),
+    body: withExamples({ type: ['object', 'null'], properties: { ready: truth } }, {}),
     response: {
       ...ok(listOf(object({ name: text, version: text, state: text, reason: text })), [
         { name: 'fraud_detector', version: '1', state: 'READY', reason: '' },
@@ -435,19 +456,19 @@ export const protocol = {
   loadModel: {
     summary: 'Open Inference Protocol: loads what is in production under a name, and answers when it is ready',
     params: modelParams,
-    body: withExamples(follow, {}),
+    body: withExamples({ ...follow, type: ['object', 'null'] }, {}),
     response: { ...ok(follow, {}), ...openInferenceErrors([...WITH_BODY, 409]) },
   },
   unloadModel: {
     summary: 'Open Inference Protocol: frees a model that was loaded on demand',
     params: modelParams,
-    body: withExamples(follow, {}),
+    body: withExamples({ ...follow, type: ['object', 'null'] }, {}),
     response: { ...ok(follow, {}), ...openInferenceErrors([...WITH_BODY, 409]) },
   },
   infer: {
     summary: 'Open Inference Protocol: scores rows, a tensor for each column or one of all',
     params: modelParams,
-    headers: REQUEST_HEADERS,
+    headers: CALL_HEADERS,
     body: withExamples(
       object(
         {
@@ -472,7 +493,7 @@ export const protocol = {
 
 export const invocations = {
   summary: 'MLflow: scores dataframe_split, dataframe_records, instances or inputs',
-  headers: REQUEST_HEADERS,
+  headers: CALL_HEADERS,
   body: withExamples(
     object(
       {

@@ -1,11 +1,9 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
 // The console is compiled with what this module describes: requests have a `caller`.
 import type {} from '#connectors/http/access';
 import { needs } from '#monitoring/http/routes/route_access';
 import type { ModelVersion, Stage } from '#registry/model_registry';
-import { InvalidRequestError, UnknownServedModelError } from '../errors.ts';
-import { parsedBody } from './requests.ts';
+import { UnknownServedModelError } from '../errors.ts';
 import * as schemas from './schemas.ts';
 
 /** Where a version is moved to, by whom and why. */
@@ -23,22 +21,14 @@ export interface ModelVersions {
   move(model: string, version: number, move: Move): Promise<ModelVersion>;
 }
 
-const moveSchema = z.strictObject({
-  stage: z.enum(['Staging', 'Production', 'Archived']),
-  reason: z.string().min(1, 'say why: it is kept'),
-  approvedBy: z.string().optional(),
-});
-
-/** Moves a version as a request says. @param body - stage, reason, and who approves it where approval is required */
-export function moveAsked(
-  versions: Pick<ModelVersions, 'move'>,
-  { name, version }: { readonly name: string; readonly version: string },
-  body: unknown,
-  by: string,
-): Promise<ModelVersion> {
-  if (!/^[1-9]\d{0,8}$/.test(version)) throw new InvalidRequestError('a version is a number from 1 on, in digits');
-  return versions.move(name, Number(version), { ...parsedBody(moveSchema, body ?? {}), by });
+/** Names a version; by {@link schemas.moveVersion}. */
+export interface VersionParams {
+  readonly name: string;
+  readonly version: number;
 }
+
+/** Says where a version is moved to; by {@link schemas.moveVersion}. */
+export type MoveBody = Omit<Move, 'by'>;
 
 /** GET /models/NAME/versions, POST /models/NAME/versions/VERSION/stage. */
 export function registerVersionRoutes(app: FastifyInstance, versions: ModelVersions): void {
@@ -53,9 +43,9 @@ export function registerVersionRoutes(app: FastifyInstance, versions: ModelVersi
     },
   );
   const moved = { access: needs(({ name }) => `promote:${name}`), ownOriginOnly: true };
-  app.post<{ Params: { name: string; version: string } }>(
+  app.post<{ Params: VersionParams; Body: MoveBody }>(
     '/models/:name/versions/:version/stage',
     { schema: schemas.moveVersion, config: moved },
-    async ({ params, body, caller }) => moveAsked(versions, params, body, caller),
+    async ({ params, body, caller }) => versions.move(params.name, params.version, { ...body, by: caller }),
   );
 }

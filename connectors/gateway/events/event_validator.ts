@@ -2,8 +2,9 @@ import type { z } from 'zod';
 import { messageOf } from '#kernel/errors';
 import { type EventFieldNames, eventTimeOf, missingFieldsOf, withEventId } from '#kernel/event_fields';
 import { InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
+import { type FieldProblem, plainIssues, problemsOfIssues } from '#kernel/field_problems';
 import { textOf } from '#kernel/text/text_of';
-import { type FieldProblem, InvalidEventError } from '../errors.ts';
+import { InvalidEventError } from '../errors.ts';
 import { convertsValues, writtenForm } from './written_form.ts';
 
 /** A type of event the gateway takes, or several that look alike. */
@@ -122,14 +123,16 @@ interface Received {
   readonly allowedLatenessMs: number;
 }
 
+const PLAIN = { error: plainIssues };
+
 function validateKnown(type: KnownType, sent: Readonly<Record<string, unknown>>, received: Received): ValidEvent {
   const { schema, earlier } = versionOf(type, sent);
   const { ownNames } = type;
   // Taken out only where it is: most events do not say.
   const body =
     'schema_version' in sent && ownNames?.has('schema_version') !== true ? without(sent, 'schema_version') : sent;
-  const parsed = callSchema(type, () => schema.safeParse(body));
-  const problems = parsed.success ? [] : parsed.error.issues.flatMap(describe);
+  const parsed = callSchema(type, () => schema.safeParse(body, PLAIN));
+  const problems = parsed.success ? [] : problemsOfIssues(parsed.error.issues);
   const fields = parsed.success ? withoutEnriched(asNewest(type, parsed.data, earlier), ownNames) : undefined;
   const timed = fields ?? body;
   if (fields !== undefined) problems.push(...missingFieldsOf(fields, type));
@@ -242,14 +245,6 @@ function timeProblems(
 function without(fields: Readonly<Record<string, unknown>>, name: string): Record<string, unknown> {
   const { [name]: _, ...rest } = fields;
   return rest;
-}
-
-function describe(issue: z.core.$ZodIssue): FieldProblem[] {
-  const path = issue.path.map(String).join('.');
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ field: path === '' ? key : `${path}.${key}`, problem: 'is not a known field' }));
-  }
-  return [{ field: path, problem: issue.message }];
 }
 
 /** @throws {@link InvalidEventError} when the text is not JSON, or JSON that cannot be taken exactly as it was sent */

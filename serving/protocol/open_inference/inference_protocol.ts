@@ -14,7 +14,7 @@ import { DATATYPES, jsonOf } from '../../models/tensor_json.ts';
 import type { Subject } from '../../routing/assignment.ts';
 import { NO_EXPERIMENT } from '../../routing/model_router.ts';
 import { callOf } from '../calls.ts';
-import { idsOf, isObject, requestIdOf } from '../requests.ts';
+import { idsOf, requestIdOf } from '../requests.ts';
 import { protocol } from '../schemas.ts';
 import { subjectOf } from '../subject.ts';
 import { type Inference, inferRequested } from './infer.ts';
@@ -163,7 +163,7 @@ export function registerInferenceProtocol(
 }
 
 function registerInfer(app: FastifyInstance, deps: ProtocolDeps, maxBatchRows: number): void {
-  const ofModel = { access: needs(({ name }) => `predict:${name}`) };
+  const ofModel = { access: needs(({ name }) => `predict:${name}`), bodyReader: 'bytes' } as const;
   // Tensors as bytes: clients of the protocol send them without a content type.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -228,13 +228,12 @@ function sendInference(
 /** Triton's model repository: what there is, and what is loaded. */
 function registerRepository(app: FastifyInstance, models: ModelServer): void {
   const everyModel = { schema: protocol.repository, config: { access: needsSome('predict') } };
-  app.post<{ Body: unknown }>('/v2/repository/index', everyModel, async (request) => {
-    const { body = {} } = request;
-    if (!isObject(body)) throw new InvalidRequestError('the body must be a JSON object');
+  app.post<{ Body: { ready?: boolean } | null | undefined }>('/v2/repository/index', everyModel, async (request) => {
+    const { body } = request;
     return models
       .status()
       .filter(({ name }) => hasScope(request, 'predict', name))
-      .filter(({ ready }) => body.ready !== true || ready)
+      .filter(({ ready }) => body?.ready !== true || ready)
       .map(({ name, version, ready, rejected }) => ({
         name,
         version: String(version ?? rejected?.version ?? ''),

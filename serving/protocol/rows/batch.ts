@@ -1,7 +1,6 @@
 import { InvalidRequestError } from '../../errors.ts';
 import type { Features, Predictor, Row } from '../../inference/predictor.ts';
 import type { ActiveModel } from '../../models/model_slot.ts';
-import { isObject } from '../requests.ts';
 
 export interface BatchBody {
   readonly model_name?: string;
@@ -28,25 +27,20 @@ export interface BatchPart {
  * @returns at least one
  * @throws {@link InvalidRequestError}
  */
-export async function batchParts(
-  predictor: Predictor,
-  body: BatchBody,
-  maxRows: number,
-): Promise<readonly [BatchPart, ...BatchPart[]]> {
+export async function batchParts(predictor: Predictor, body: BatchBody): Promise<readonly [BatchPart, ...BatchPart[]]> {
   const { instances, entity_ids: entities } = body;
   const list = instances ?? entities;
-  if (!Array.isArray(list) || (instances !== undefined && entities !== undefined)) {
-    throw new InvalidRequestError('send "instances" or "entity_ids", as an array');
+  if (list === undefined) {
+    throw new InvalidRequestError([{ field: 'instances', problem: 'is required, or entity_ids' }]);
   }
-  if (list.length === 0) throw new InvalidRequestError('there is nothing to score: the array is empty');
-  if (list.length > maxRows) throw new InvalidRequestError(`${list.length} rows are too many: send ${maxRows} at most`);
+  if (instances !== undefined && entities !== undefined) {
+    throw new InvalidRequestError([{ field: 'entity_ids', problem: 'was sent beside instances: send one of them' }]);
+  }
   await predictor.ensure(body.model_name);
   if (entities === undefined) {
     const active = predictor.activeFor(body.model_name);
-    return [{ active, rows: rowsOf(active, instances as readonly unknown[]), indices: list.map((_, index) => index) }];
+    return [{ active, rows: rowsOf(active, instances ?? []), indices: list.map((_, index) => index) }];
   }
-  const wrong = entities.findIndex((entity) => typeof entity !== 'string');
-  if (wrong >= 0) throw new InvalidRequestError(`entity_ids.${wrong} must be a string`);
   const byVersion = new Map<ActiveModel, number[]>();
   for (const [index, entity] of entities.entries()) {
     const active = predictor.activeFor(body.model_name, { entity });
@@ -62,15 +56,15 @@ export async function batchParts(
   return [first as BatchPart, ...others];
 }
 
-function rowsOf({ model }: ActiveModel, instances: readonly unknown[]): Row[] {
+const isList = (instance: Features | readonly unknown[]): instance is readonly unknown[] => Array.isArray(instance);
+
+function rowsOf({ model }: ActiveModel, instances: NonNullable<BatchBody['instances']>): Row[] {
   const { inputs } = model.signature;
   return instances.map((instance, index) => {
-    if (isObject(instance)) return { features: instance, entity: undefined };
-    if (!Array.isArray(instance)) throw new InvalidRequestError(`instances.${index} must be an object or an array`);
+    if (!isList(instance)) return { features: instance, entity: undefined };
     if (instance.length !== inputs.length) {
-      throw new InvalidRequestError(
-        `instances.${index} has ${instance.length} values; the model has ${inputs.length} columns`,
-      );
+      const problem = `has ${instance.length} values; the model has ${inputs.length} columns`;
+      throw new InvalidRequestError([{ field: `instances.${index}`, problem }]);
     }
     return { features: Object.fromEntries(inputs.map(({ name }, at) => [name, instance[at]])), entity: undefined };
   });

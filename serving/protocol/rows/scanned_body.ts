@@ -8,7 +8,8 @@ export class ScannedBody {
   readonly active: ActiveModel;
   /** One row that is answered alone, or several. */
   readonly isSingle: boolean;
-  readonly wantsProbabilities: boolean;
+  /** Undefined: it was not sent. */
+  readonly wantsProbabilities: boolean | undefined;
   /** [rows, columns], row-major. */
   readonly input: RowValues;
   /** As the log takes them. */
@@ -77,7 +78,7 @@ export function scanBody(body: Buffer, activeFor: ActiveFor, maxRows: number): S
   let name: string | undefined;
   let active: ActiveModel | undefined;
   let scanned: Scanned | undefined;
-  let wantsProbabilities = false;
+  let wantsProbabilities: boolean | undefined;
   let seen = 0;
   for (;;) {
     at = skipSpaces(body, at + 1);

@@ -75,8 +75,8 @@ test.each([
   ['/why/a1/other', 404, 'FEATURE_STORE_UNKNOWN_FEATURE'],
   ['/why/a1/count_1h?view=v@3', 400, 'FEATURE_STORE_UNKNOWN_VIEW'],
   ['/why/a1/count_1h?entity=user', 400, 'FEATURE_STORE_UNKNOWN_ENTITY_TYPE'],
-  ['/why/a1/count_1h?at=soon', 400, 'HTTP_BAD_REQUEST'],
-  ['/why/a1/count_1h?limit=100000', 400, 'HTTP_BAD_REQUEST'],
+  ['/why/a1/count_1h?at=soon', 400, 'HTTP_INVALID_REQUEST'],
+  ['/why/a1/count_1h?limit=100000', 400, 'HTTP_INVALID_REQUEST'],
 ])('%s is %i %s', async (url, status, code) => {
   const answer = await get(url);
   expect([answer.statusCode, answer.json().error?.code]).toEqual([status, code]);
