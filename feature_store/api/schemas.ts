@@ -125,7 +125,11 @@ export const answers = {
       written: { type: 'integer' },
       refused: listOf(object({ row: { type: 'integer' }, problems: listOf(object({ field: text, problem: text })) })),
     }),
-    { view: 'risk@1', written: 1, refused: [{ row: 1, problems: [{ field: 'score', problem: 'Invalid input' }] }] },
+    {
+      view: 'risk@1',
+      written: 1,
+      refused: [{ row: 1, problems: [{ field: 'score', problem: 'must be a number, not a string' }] }],
+    },
   ),
   vectors: post(
     object({

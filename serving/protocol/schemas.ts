@@ -501,7 +501,8 @@ export const invocations = {
         dataframe_records: listOf(features),
         instances: listOf({ anyOf: [features, listOf(scalar)] }),
         inputs: { anyOf: [listOf({ anyOf: [features, listOf(scalar)] }), mapOf(listOf(scalar))] },
-        params: follow,
+        // Clients of MLflow send null where they have none.
+        params: { ...follow, type: ['object', 'null'] },
       },
       [],
     ),

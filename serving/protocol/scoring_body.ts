@@ -58,11 +58,14 @@ function takesTensors({ rowsProblem, spec, encoder }: LoadedModel, data: unknown
 }
 
 function splitRows({ encoder }: LoadedModel, split: unknown): readonly Row[] {
-  const { columns = encoder.names, data } = isObject(split) ? split : ({} as Features);
+  const { columns = encoder.names, index, data } = isObject(split) ? split : ({} as Features);
   if (!Array.isArray(columns) || !columns.every((name) => typeof name === 'string')) {
     throw new InvalidRequestError('columns of dataframe_split must be a list of names');
   }
   refuseRepeated('column', columns);
+  if (index !== undefined && !Array.isArray(index)) {
+    throw new InvalidRequestError('index of dataframe_split must be a list');
+  }
   if (!Array.isArray(data)) throw new InvalidRequestError('data of dataframe_split must be a list of rows');
   return data.map((value, at) => rowOf(value, at, columns));
 }

@@ -123,7 +123,8 @@ interface Received {
   readonly allowedLatenessMs: number;
 }
 
-const PLAIN = { error: plainIssues };
+const problemsIn = (schema: z.ZodObject, body: unknown): FieldProblem[] =>
+  problemsOfIssues(schema.safeParse(body, { error: plainIssues }).error?.issues ?? []);
 
 function validateKnown(type: KnownType, sent: Readonly<Record<string, unknown>>, received: Received): ValidEvent {
   const { schema, earlier } = versionOf(type, sent);
@@ -131,8 +132,9 @@ function validateKnown(type: KnownType, sent: Readonly<Record<string, unknown>>,
   // Taken out only where it is: most events do not say.
   const body =
     'schema_version' in sent && ownNames?.has('schema_version') !== true ? without(sent, 'schema_version') : sent;
-  const parsed = callSchema(type, () => schema.safeParse(body, PLAIN));
-  const problems = parsed.success ? [] : problemsOfIssues(parsed.error.issues);
+  const parsed = callSchema(type, () => schema.safeParse(body));
+  // The words are for events that are refused: others are not parsed with them.
+  const problems = parsed.success ? [] : callSchema(type, () => problemsIn(schema, body));
   const fields = parsed.success ? withoutEnriched(asNewest(type, parsed.data, earlier), ownNames) : undefined;
   const timed = fields ?? body;
   if (fields !== undefined) problems.push(...missingFieldsOf(fields, type));

@@ -15,7 +15,7 @@ import { listed, shown } from '#kernel/problem_list';
 /** A mistake as Ajv reports it, with what it was found in. */
 export interface SchemaMistake extends FastifySchemaValidationError {
   readonly schemaPath: string;
-  /** The value, and the schema that refuses it; absent where Ajv stopped at the first mistake. */
+  /** The value, and the schema that refuses it. */
   readonly data?: unknown;
   readonly parentSchema?: Readonly<Record<string, unknown>>;
 }
@@ -128,7 +128,9 @@ function nearestForm(choice: SchemaMistake, mistakes: readonly SchemaMistake[]):
   const forms = new Map<string, SchemaMistake[]>();
   for (const mistake of mistakes) {
     const [form = ''] = mistake.schemaPath.slice(choice.schemaPath.length + 1).split('/');
-    forms.set(form, [...(forms.get(form) ?? []), mistake]);
+    const known = forms.get(form);
+    if (known === undefined) forms.set(form, [mistake]);
+    else known.push(mistake);
   }
   const isOwn = ({ instancePath }: SchemaMistake): boolean => instancePath === choice.instancePath;
   const isOtherType = (form: readonly SchemaMistake[]): boolean =>

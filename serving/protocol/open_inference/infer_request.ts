@@ -61,8 +61,8 @@ function inferRequest(body: Features, binary: Buffer): InferRequest {
   refuseRepeated('input', inputs);
   const tensors: Record<string, TypedTensor> = {};
   let at = 0;
-  for (const input of inputs as readonly unknown[]) {
-    const { head, size, data } = readHead(input);
+  for (const [index, input] of (inputs as readonly unknown[]).entries()) {
+    const { head, size, data } = readHead(input, `inputs.${index}`);
     if (size === undefined) tensors[head.name] = tensorFromJson(head, data);
     else {
       if (at + size > binary.length) {
@@ -86,14 +86,17 @@ export function checkId(id: unknown): asserts id is string | undefined {
   throw new InvalidRequestError(`id must be a string of 1 to ${LONGEST_ID} characters`);
 }
 
-function readHead(input: unknown): {
+function readHead(
+  input: unknown,
+  path: string,
+): {
   readonly head: TensorHead;
   readonly size: number | undefined;
   readonly data: unknown;
 } {
   const { name, shape, datatype, data, parameters = {} } = isObject(input) ? input : ({} as Features);
   if (typeof name !== 'string' || name === '' || !Array.isArray(shape) || datatype === undefined) {
-    throw new InvalidRequestError('each input needs name, shape, datatype and data');
+    throw new InvalidRequestError(`${path} needs name, shape, datatype and data`);
   }
   if (!isObject(parameters)) throw new InvalidRequestError(`parameters of input ${name} must be an object`);
   refuseUnsupported(`input ${name}`, parameters);
@@ -101,7 +104,7 @@ function readHead(input: unknown): {
   const head = { name, type: typeOf(name, datatype), dims: shape as number[] };
   const size = parameters.binary_data_size;
   if (size === undefined) {
-    if (!Array.isArray(data)) throw new InvalidRequestError('each input needs name, shape, datatype and data');
+    if (!Array.isArray(data)) throw new InvalidRequestError(`${path} needs name, shape, datatype and data`);
     return { head, size, data };
   }
   if (data !== undefined)

@@ -136,7 +136,7 @@ test('what cannot be written is named by row and field; the others are written',
   expect(body).toMatchObject({
     written: 1,
     refused: [
-      { row: 1, problems: [{ field: 'score', problem: expect.stringMatching(/expected number/) }] },
+      { row: 1, problems: [{ field: 'score', problem: expect.stringMatching(/must be a number/) }] },
       { row: 2, problems: [{ field: 'score', problem: expect.stringMatching(/breaks rule score_in_range/) }] },
       { row: 3, problems: [{ field: 'user_id' }] },
       { row: 4, problems: [{ field: 'at', problem: expect.stringMatching(/in the future/) }] },
