@@ -8,14 +8,14 @@ import pg from 'pg';
 import { type EntityKey, idOf } from '#feature_store/definitions/values/entity_key';
 import { messageOf } from '#kernel/errors';
 import { assetPath } from '#kernel/project_root';
-import { packCommit, packTree, runCommand } from './building/installed_package.ts';
-import { type Image, makeImage } from './deployment/processes/image.ts';
-import { Load } from './deployment/processes/load.ts';
-import { type Cluster, readCluster, type Workload } from './deployment/processes/manifests.ts';
-import { Pods } from './deployment/processes/rollout.ts';
-import { Service } from './deployment/processes/service.ts';
-import { kustomizeBinary } from './deployment/tools.ts';
-import { startStack } from './services/stack.ts';
+import { packCommit, packTree, runCommand } from '#scripts/building/installed_package';
+import { startStack } from '#scripts/services/stack';
+import { kustomizeBinary } from '../tools.ts';
+import { type Image, makeImage } from './image.ts';
+import { Load } from './load.ts';
+import { type Cluster, readCluster, type Workload } from './manifests.ts';
+import { Pods } from './rollout.ts';
+import { Service } from './service.ts';
 
 // npm run rehearse:processes: a project is upgraded from the newest of previous_releases.json to this version, as deploy.sh does it, on Kafka, Redis, PostgreSQL and MLflow. Each container of
 // the rendered production manifests is a process with the command, environment, files, hook and probes of its manifest. Events and predictions are sent meanwhile: none may fail.
