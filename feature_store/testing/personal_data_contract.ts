@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ContractCase } from '#kernel/contract';
 import type { OpenPersonalData, PersonalData, SubjectIds } from '../data_subjects/personal_data.ts';
 
+/** What {@link personalDataContract} has to know of a place. */
 export interface PersonalDataContractOptions {
   /** Writes a record of each subject, given by its join keys, as the project does while it works. No command has the place open meanwhile. */
   readonly write: (subjects: readonly Readonly<Record<string, string>>[]) => Promise<void>;
@@ -14,7 +15,7 @@ const TIMEOUT_MS = 60_000;
 /** Values of a join key that a query which is put together as a string takes for more, or for something else. */
 const AWKWARD = ['%', '_', "' OR '1'='1", '"', '\\', 'é', '人', '*', '..'] as const;
 
-/** What every place of personal data does, so that an erasure is whole and reaches no one else. */
+/** Returns cases of what every place of personal data does, so that an erasure is whole and reaches no one else. */
 export function personalDataContract(
   place: PersonalData,
   { write, timeoutMs = TIMEOUT_MS }: PersonalDataContractOptions,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
 import { errorPages } from '#monitoring/http/docs/error_pages';
-import { apiPages, writtenApiPages } from './api_pages.ts';
+import { apiPages, writtenApiPages } from './api/api_pages.ts';
 
 // npm run docs:site: the documentation as static pages in site/dist.
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { apiReport } from '#scripts/writing/api_report';
-import { apiReports } from '#scripts/writing/api_reports';
+import { apiReport } from '#scripts/writing/api/api_report';
+import { apiReports } from '#scripts/writing/api/api_reports';
 
 test('public/api is what the declarations say: after a change of the public surface, run npm run api', () => {
   const reports = apiReports(assetPath('dist'));
