@@ -7,6 +7,7 @@ import { ensureInitialModels } from '#cli/project/initial_models';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
+import { goodEvent } from '../../support/definitions/good_event.ts';
 import { type JsonSchema, sampled, type Wrong, wrongValues } from '../../support/hostile/wrong_values.ts';
 import { testProject } from '../../support/platforms/test_project.ts';
 
@@ -222,5 +223,9 @@ describe('what a schema does not allow', () => {
     }
     expect(found).toEqual([]);
     expect(await kept()).toEqual(before);
+    // An event that is taken shows there.
+    const ingest = reading.find(({ url }) => url === '/ingest') as Route;
+    expect(await send(ingest, { body: goodEvent('right') })).toMatchObject({ status: 202 });
+    expect(await kept()).not.toEqual(before);
   }, 120_000);
 });
