@@ -178,7 +178,7 @@ test('tables, columns and partitions are inferred, and what has changed since is
   rmSync(join(root, 'predictions'), { recursive: true });
   put('raw/transaction/date=2026-11-30/c.jsonl', jsonLines([{ id: 'd', amount: 12, country: 'DE' }]));
   expect(seen(second, await crawled(second))).toEqual([
-    'drift raw/transaction: column amount was double or string, is double',
+    'drift raw/transaction: column amount was double or string, is double (raw/transaction/date=2026-11-30/c.jsonl)',
     'drift predictions/model=churn: table is gone',
   ]);
 });
