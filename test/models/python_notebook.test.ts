@@ -20,7 +20,10 @@ test('the notebook trains a model of scikit-learn that the platform serves', asy
   await pythonTool([...install, PACKAGE_FOLDER]);
   const project = join(folder, 'fraud');
   cpSync(assetPath('examples/fraud'), project, { recursive: true });
-  const env = { HEADWATER_PROJECT: project, MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL') };
+  const env = {
+    ...{ HEADWATER_PROJECT: project, ENVIRONMENT: 'embedded,mlflow' },
+    MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL'),
+  };
   const payments = generateTransactions({ seed: 11, events: 6_000, accounts: 300, days: 4, endMs: Date.now() }).filter(
     ({ arrival, timestampMs }) => arrival !== 'invalid' && timestampMs <= Date.now(),
   );
