@@ -76,7 +76,8 @@ export function sampled(schema: JsonSchema): unknown {
 /** Values of one JSON type, nested ones among them. */
 const OF_TYPE: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   string: fc.constantFrom('', 'x', '1e3x', '{}', 'é'.repeat(50)),
-  number: fc.constantFrom(0.5, -1.25, 1e300),
+  // 1e300 is an integer.
+  number: fc.constantFrom(0.5, -1.25, 1e-3),
   integer: fc.constantFrom(0, -7, 12_345),
   boolean: fc.boolean(),
   null: fc.constant(null),
