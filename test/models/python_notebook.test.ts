@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -18,12 +18,7 @@ test('the notebook trains a model of scikit-learn that the platform serves', asy
   const installed = join(folder, 'installed');
   const install = ['pip', 'install', '-q', '--no-deps', '--no-build-isolation', '--target', installed];
   await pythonTool([...install, PACKAGE_FOLDER]);
-  const project = join(folder, 'fraud');
-  cpSync(assetPath('examples/fraud'), project, { recursive: true });
-  const env = {
-    ...{ HEADWATER_PROJECT: project, ENVIRONMENT: 'embedded,mlflow' },
-    MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL'),
-  };
+  const env = { ENVIRONMENT: 'embedded,mlflow', MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL') };
   const payments = generateTransactions({ seed: 11, events: 6_000, accounts: 300, days: 4, endMs: Date.now() }).filter(
     ({ arrival, timestampMs }) => arrival !== 'invalid' && timestampMs <= Date.now(),
   );
