@@ -5,6 +5,7 @@ import { expect, test } from '@jest/globals';
 import { globSync } from 'tinyglobby';
 import { createProgram } from '#cli/commands/program';
 import { assetPath, projectRoot } from '#kernel/project_root';
+import { declaredMetrics } from '#scripts/checking/declared_metrics';
 
 // What the documents say is there, is there.
 
@@ -52,6 +53,27 @@ test('npm scripts that are named are there', () => {
       .filter((name) => scripts[name] === undefined)
       .map((name) => `${page}: npm run ${name}`),
   );
+  expect(unknown).toEqual([]);
+});
+
+/** Of prom-client: of the process, whatever it runs. */
+const OF_THE_PROCESS = /^(?:process|nodejs)_/;
+
+test('metrics and alerts that are named are there', () => {
+  const metrics = new Set(declaredMetrics().map(({ name }) => name));
+  const rules = readFileSync(assetPath('monitoring/prometheus/rules/alerts.yml'), 'utf8');
+  const alerts = new Set([...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name));
+  // Features and fields have names of such forms as well.
+  const pages = PAGES.filter((page) => page !== 'CHANGELOG.md' && !/^docs\/(?:adr|reference)\//.test(page));
+  const named = (page: string, form: RegExp) => [...textOf(page).matchAll(form)].map(([, name]) => name as string);
+  const unknown = pages.flatMap((page) => [
+    ...named(page, /`([a-z][a-z0-9]*(?:_[a-z0-9]+)*_(?:seconds|total|bytes|ratio))(?:\{[^`]*\})?`/g)
+      .filter((name) => !metrics.has(name.replace(/_(?:bucket|sum|count)$/, '')) && !OF_THE_PROCESS.test(name))
+      .map((name) => `${page}: metric ${name}`),
+    ...(page.startsWith('docs/how_to/') ? named(page, /`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`/g) : [])
+      .filter((name) => !alerts.has(name))
+      .map((name) => `${page}: alert ${name}`),
+  ]);
   expect(unknown).toEqual([]);
 });
 
