@@ -38,7 +38,7 @@ test.each([
   ['malformed JSON', () => '{"event_id": "x", ', '', /not JSON/],
   ['an array', () => '[]', '', /must be a JSON object/],
   ['a wrong type', () => event({ amount: '12' }), 'amount', /number/],
-  ['a missing field', () => event({ merchant_id: undefined }), 'merchant_id', /string/],
+  ['a missing field', () => event({ merchant_id: undefined }), 'merchant_id', /is required/],
   ['an unknown field', () => event({ ammount: 1 }), 'ammount', /not a known field/],
   [
     'an unknown event type',
