@@ -67,9 +67,54 @@ function requestCompiler(): Compile {
   const exact = compilersOf(false);
   const ofText = compilersOf('array');
   return (route) => {
-    const { first, all } = route.httpPart === 'body' ? exact : ofText;
-    return boundedValidator(route.schema as Limits, first(route), () => all(route));
+    const isBody = route.httpPart === 'body';
+    const { first, all } = isBody ? exact : ofText;
+    const validate = boundedValidator(route.schema as Limits, first(route), () => all(route));
+    return isBody ? validate : withDecimals(route.schema as TextSchema, validate);
   };
+}
+
+interface TextSchema {
+  readonly properties?: Readonly<
+    Record<string, { readonly type?: string | readonly string[]; readonly items?: object }>
+  >;
+}
+
+/** Ajv reads any text as a number that JavaScript takes for one, such as `0x10`, ` 7` and `Infinity`. */
+const DECIMAL = /^[+-]?\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?$/i;
+
+/** Refuses text that is no decimal number where the schema names a number, also as an item of a list. */
+function withDecimals({ properties = {} }: TextSchema, validate: Validate): Validate {
+  const numbers = Object.entries(properties).flatMap(([name, schema]) => {
+    const type = numberOf(schema) ?? numberOf(schema.items ?? {});
+    return type === undefined ? [] : [{ name, type, schema }];
+  });
+  if (numbers.length === 0) return validate;
+  const decimal: Validate = (value) => {
+    const mistakes: SchemaMistake[] = [];
+    for (const { name, type, schema } of numbers) {
+      const given = (value as Readonly<Record<string, unknown>> | null)?.[name];
+      const data = [given].flat().find((each) => typeof each === 'string' && !DECIMAL.test(each));
+      if (data === undefined) continue;
+      const at = { instancePath: `/${name}`, schemaPath: `#/properties/${name}/type`, keyword: 'type' };
+      mistakes.push({ ...at, params: { type }, data, parentSchema: schema });
+    }
+    const others = validate(value) ? [] : (validate.errors ?? []);
+    const found = [...mistakes, ...others.filter((other) => !mistakes.some((each) => isOfSame(each, other)))];
+    if (found.length === 0) return true;
+    decimal.errors = found;
+    return false;
+  };
+  return decimal;
+}
+
+const isOfSame = (one: SchemaMistake, other: SchemaMistake): boolean =>
+  other.instancePath === one.instancePath || other.instancePath.startsWith(`${one.instancePath}/`);
+
+/** Returns the type of a schema that takes numbers and no other text. */
+function numberOf({ type }: { readonly type?: string | readonly string[] }): string | undefined {
+  const types = [type ?? []].flat() as readonly string[];
+  return types.includes('string') ? undefined : types.find((each) => each === 'number' || each === 'integer');
 }
 
 const besides =

@@ -108,6 +108,47 @@ test('text of a URL is read as its type, bodies are taken as they are', async ()
   expect((await post('/items/7', body)).query).toEqual({ limit: 5 });
 });
 
+test('a number in text is decimal: what JavaScript takes for one besides is refused by name', async () => {
+  const body = { name: 'x' };
+  const others = [
+    '0x10',
+    '0b1',
+    '0o7',
+    'Infinity',
+    '-Infinity',
+    'NaN',
+    ' 7',
+    '7 ',
+    '1_000',
+    '７',
+    '.5',
+    '5.',
+    '1e',
+    '',
+  ];
+  for (const text of others) {
+    const problem = `query.limit must be an integer, not ${JSON.stringify(text)}`;
+    expect(await problemsIn(`/items/1?limit=${encodeURIComponent(text)}`, body)).toEqual([
+      'HTTP_INVALID_REQUEST',
+      problem,
+    ]);
+  }
+  for (const text of ['0x10', 'Infinity', '1_000']) {
+    const header = await problemsIn('/items/1', body, { 'x-wait': text });
+    expect(header).toEqual(['HTTP_INVALID_REQUEST', `headers.x-wait must be a number, not "${text}"`]);
+    const path = await problemsIn(`/items/${text}`, body);
+    expect(path).toEqual(['HTTP_INVALID_REQUEST', `path.version must be an integer, not "${text}"`]);
+  }
+  expect(await problemsIn('/items/1?limit=0x10&x=1', body)).toHaveLength(3);
+  for (const [text, limit] of [
+    ['12', 12],
+    ['+5', 5],
+    ['1e3', 1_000],
+    ['007', 7],
+  ] as const)
+    expect((await post(`/items/1?limit=${encodeURIComponent(text)}`, body)).query).toEqual({ limit });
+});
+
 test('what a reader has checked is not checked again; the rest is', async () => {
   expect(await post('/read', { isRead: true })).toMatchObject({ body: { isRead: true } });
   expect(await problemsIn('/read', { name: 1 })).toEqual(['HTTP_INVALID_REQUEST', 'name must be a string, not 1']);
