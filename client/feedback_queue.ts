@@ -1,4 +1,4 @@
-import { ClientError } from './errors.ts';
+import { ClientError, RequestFailedError } from './errors.ts';
 import type { Feedback } from './predictions.ts';
 import { randomId } from './transport.ts';
 
@@ -26,13 +26,19 @@ export interface ReportStorage {
 /** What became of the reports that waited. */
 export interface Flushed {
   readonly sent: number;
-  /** Reports that the platform refuses; they do not wait any longer. */
+  /** Reports that the platform refuses, or whose prediction it does not know after an hour; they do not wait any longer. */
   readonly refused: readonly { readonly report: Feedback; readonly error: ClientError }[];
   /** Why the rest still waits; undefined where none does. */
   readonly stoppedBy?: ClientError;
 }
 
 const MOST_REPORTS_AT_ONCE = 500;
+/** Statuses that speak of the report itself. Others speak of the way there: a key that has expired, a proxy, a page that asks to log in. */
+const REFUSED = new Set([400, 409, 413, 422]);
+/** The prediction may not be logged yet, or not be this caller's. */
+const ABOUT_PREDICTION = new Set(['SERVING_UNKNOWN_PREDICTION', 'SERVING_FORBIDDEN_FEEDBACK']);
+/** A report on a prediction that is still not known after so long is refused. */
+const UNKNOWN_AFTER_MS = 3_600_000;
 
 /**
  * Feedback that waits while there is no network, in a storage that outlasts the page or the process, and is sent when there is one again. A report counts once however often it is sent: the platform
@@ -42,6 +48,8 @@ export class FeedbackQueue {
   readonly #send: (reports: readonly Feedback[]) => Promise<unknown>;
   readonly #storage: ReportStorage;
   #flushing: Promise<Flushed> | undefined;
+  /** A report was added since the storage was last read. */
+  #hasMore = false;
 
   /** @param send - such as `(reports) => client.predictions.feedback(reports)` */
   constructor(send: (reports: readonly Feedback[]) => Promise<unknown>, storage: ReportStorage) {
@@ -53,6 +61,7 @@ export class FeedbackQueue {
   async add(report: Feedback): Promise<void> {
     const key = `${report.row ?? 0}#${report.predictionId}`;
     await this.#storage.put({ key, id: randomId(), addedAtMs: Date.now(), report });
+    this.#hasMore = true;
   }
 
   /** Sends what waits, the oldest first, until nothing does or the platform cannot be reached. Calls at the same time share one pass, also those of other pages where the runtime has locks. */
@@ -63,9 +72,14 @@ export class FeedbackQueue {
     return this.#flushing;
   }
 
-  /** Flushes now, and each time the runtime says that it is online again. @returns a function that ends it */
-  start(onFlushed: (flushed: Flushed) => void = () => {}): () => void {
-    const flush = (): void => void this.flush().then(onFlushed);
+  /**
+   * Flushes now, and each time the runtime says that it is online again.
+   *
+   * @param onError - takes what the storage, or a function of the project's own, has thrown; the reports still wait
+   * @returns a function that ends it
+   */
+  start(onFlushed: (flushed: Flushed) => void = () => {}, onError: (error: unknown) => void = () => {}): () => void {
+    const flush = (): void => void this.flush().then(onFlushed).catch(onError);
     const target = globalThis as Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>>;
     target.addEventListener?.('online', flush);
     flush();
@@ -75,15 +89,24 @@ export class FeedbackQueue {
   async #flush(): Promise<Flushed> {
     let sent = 0;
     const refused: { report: Feedback; error: ClientError }[] = [];
+    /** Ids of reports that have to wait for their prediction; the others are sent. */
+    const skipped = new Set<string>();
+    let stoppedBy: ClientError | undefined;
     for (;;) {
-      const waiting = await this.#storage.oldest(MOST_REPORTS_AT_ONCE);
-      if (waiting.length === 0) return { sent, refused };
-      for (const part of await this.#accepted(waiting)) {
-        if (part.error?.retryable === true) return { sent, refused, stoppedBy: part.error };
-        const { error } = part;
-        if (error === undefined) sent += part.reports.length;
-        else refused.push(...part.reports.map(({ report }) => ({ report, error })));
-        await this.#storage.remove(part.reports);
+      this.#hasMore = false;
+      const oldest = await this.#storage.oldest(MOST_REPORTS_AT_ONCE + skipped.size);
+      const waiting = oldest.filter(({ id }) => !skipped.has(id)).slice(0, MOST_REPORTS_AT_ONCE);
+      if (waiting.length === 0 && this.#hasMore) continue;
+      if (waiting.length === 0) return { sent, refused, ...(stoppedBy === undefined ? {} : { stoppedBy }) };
+      for (const { reports, error } of await this.#accepted(waiting)) {
+        if (error === undefined) sent += reports.length;
+        else if (!isOfReports(error)) return { sent, refused, stoppedBy: error };
+        else if (reports.every((each) => mayBeKnownLater(error, each))) {
+          stoppedBy = error;
+          for (const { id } of reports) skipped.add(id);
+          continue;
+        } else refused.push(...reports.map(({ report }) => ({ report, error })));
+        await this.#storage.remove(reports);
       }
     }
   }
@@ -93,12 +116,12 @@ export class FeedbackQueue {
     waiting: readonly WaitingReport[],
   ): Promise<readonly { readonly reports: readonly WaitingReport[]; readonly error: ClientError | undefined }[]> {
     const error = await this.#failureOf(waiting);
-    if (error === undefined || error.retryable || waiting.length === 1) return [{ reports: waiting, error }];
+    if (error === undefined || !isOfReports(error) || waiting.length === 1) return [{ reports: waiting, error }];
     const parts = [];
     for (const each of waiting) {
       const own = await this.#failureOf([each]);
       parts.push({ reports: [each], error: own });
-      if (own?.retryable === true) break;
+      if (own !== undefined && !isOfReports(own)) break;
     }
     return parts;
   }
@@ -113,6 +136,13 @@ export class FeedbackQueue {
     }
   }
 }
+
+const isOfReports = (error: ClientError): boolean =>
+  error instanceof RequestFailedError && (REFUSED.has(error.status) || ABOUT_PREDICTION.has(error.code));
+
+/** The clock may have been set meanwhile. */
+const mayBeKnownLater = ({ code }: ClientError, { addedAtMs }: WaitingReport): boolean =>
+  ABOUT_PREDICTION.has(code) && Math.abs(Date.now() - addedAtMs) < UNKNOWN_AFTER_MS;
 
 interface LockManager {
   request<T>(name: string, work: () => Promise<T>): Promise<T>;

@@ -40,7 +40,11 @@ const ORDER = 'addedAtMs';
 export function indexedDbReports(name = 'headwater-feedback'): ReportStorage {
   let opened: Promise<IdbDatabase> | undefined;
   const within = async <T>(mode: 'readonly' | 'readwrite', work: (store: IdbStore) => T): Promise<T> => {
-    opened ??= openReports(name);
+    // One that could not be opened is opened anew the next time.
+    opened ??= openReports(name).catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
     const transaction = (await opened).transaction(STORE, mode, { durability: 'strict' });
     const result = work(transaction.objectStore(STORE));
     await new Promise<void>((resolve, reject) => {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type FileSystem, pathIn, readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { messageOf } from '#kernel/errors';
@@ -123,11 +124,12 @@ export class ObjectStore {
         change: change === undefined ? null : { action: change.action, by: change.by, reason: change.reason },
         writtenAt: new Date(this.#clock.now()).toISOString(),
       };
-      await this.#files.write(metadataPath, Buffer.from(`${JSON.stringify(metadata, null, 1)}\n`));
       const before = known?.path ?? null;
       if (before !== null && before !== path) {
         for (const name of Object.keys(known?.files ?? {})) await this.#files.remove(pathIn(before, name));
       }
+      // Last: what was interrupted before is done again.
+      await this.#files.write(metadataPath, Buffer.from(`${JSON.stringify(metadata, null, 1)}\n`));
       moved.push(version);
     }
     if (moved.length > 0) {
@@ -188,7 +190,10 @@ const placeOrder = (stage: Stage): number => (stage === 'Production' ? 0 : 1);
 /** Returns the object store of the settings; undefined where none is set. */
 export function objectStoreOf({ objectStore }: Pick<Project, 'objectStore'>): ObjectStore | undefined {
   const { directory, keepLogs } = objectStore;
-  return directory === undefined ? undefined : new ObjectStore(directory, durationMs(keepLogs));
+  if (directory === undefined) return undefined;
+  // Tables are named by what follows it in paths, which are absolute.
+  const root = directory.startsWith('s3://') ? directory.replace(/\/+$/, '') : resolve(directory);
+  return new ObjectStore(root, durationMs(keepLogs));
 }
 
 /** Keeps something in the object store, where one is set. What was done stays done when the store cannot be written: a line on standard error says that it is missing there. */

@@ -105,10 +105,18 @@ async function sizeOf(files: FileSystem, path: string): Promise<number> {
 
 async function firstRows(pieces: FilePieces, path: string): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  for (let at: number | undefined = 0; at !== undefined && rows.length < ROWS_A_FILE; ) {
-    const piece: { readonly rows: readonly ReadRow[]; readonly next: number | undefined } = await pieces.read(path, at);
-    for (const each of piece.rows) if (each.ok) rows.push(each.row);
-    at = piece.next;
+  try {
+    for (let at: number | undefined = 0; at !== undefined && rows.length < ROWS_A_FILE; ) {
+      const piece: { readonly rows: readonly ReadRow[]; readonly next: number | undefined } = await pieces.read(
+        path,
+        at,
+      );
+      for (const each of piece.rows) if (each.ok) rows.push(each.row);
+      at = piece.next;
+    }
+  } finally {
+    // A file that is not read to its end stays open otherwise.
+    await pieces.close();
   }
   return rows.slice(0, ROWS_A_FILE);
 }
@@ -175,15 +183,15 @@ function typeOfAll(types: ReadonlySet<string>): string {
 function describe(name: string, files: Readonly<Record<string, CatalogFile>>): CatalogTable {
   const types = new Map<string, Set<string>>();
   const complete = new Map<string, number>();
-  const partitions: Record<string, Set<string>> = {};
+  const partitions = new Map<string, Set<string>>();
   const formats = new Set<string>();
   let bytes = 0;
   for (const [path, file] of Object.entries(files)) {
     bytes += file.bytes;
     formats.add(formatOf(path).format);
     for (const [key, value] of Object.entries(partitionValues(path) ?? {})) {
-      partitions[key] ??= new Set();
-      partitions[key].add(value ?? 'null');
+      const values = partitions.get(key) ?? new Set();
+      partitions.set(key, values.add(value ?? 'null'));
     }
     for (const { name: column, type, optional } of file.columns) {
       const of = types.get(column) ?? new Set();
@@ -192,13 +200,14 @@ function describe(name: string, files: Readonly<Record<string, CatalogFile>>): C
       if (!optional) complete.set(column, (complete.get(column) ?? 0) + 1);
     }
   }
-  const count = Object.keys(files).length;
+  // A file without rows says nothing of its columns.
+  const count = Object.values(files).filter((file) => file.columns.length > 0).length;
   return {
     ...{ name, formats: [...formats].sort(), bytes, files },
     columns: [...types].map(([column, of]) => ({
       ...{ name: column, type: typeOfAll(of), optional: (complete.get(column) ?? 0) < count },
     })),
-    partitions: Object.fromEntries(Object.entries(partitions).map(([key, values]) => [key, [...values].sort()])),
+    partitions: Object.fromEntries([...partitions].map(([key, values]) => [key, [...values].sort()])),
   };
 }
 
@@ -246,7 +255,8 @@ function changesOfTable(
     changes.push({ table, change: `column ${name} is gone`, isDrift: true });
   }
   for (const [key, values] of Object.entries(partitions)) {
-    const fresh = values.filter((value) => !before.partitions[key]?.includes(value));
+    const known = Object.hasOwn(before.partitions, key) ? before.partitions[key] : undefined;
+    const fresh = values.filter((value) => known?.includes(value) !== true);
     if (fresh.length > 0) changes.push({ table, change: `new ${key}: ${fresh.join(', ')}`, isDrift: false });
   }
   const added = Object.keys(files).filter((file) => before.files[file] === undefined).length;

@@ -50,7 +50,8 @@ export async function crawlCatalog(prefixes: readonly string[], { strict, json }
   const crawled = await crawl({ files, pieces, nowMs: systemClock.now() }, root, paths.sort(), before).finally(() =>
     pieces.close(),
   );
-  const kept = before?.tables.filter((table) => !isAsked(table)) ?? [];
+  const found = new Set(crawled.tables.map(({ name }) => name));
+  const kept = before?.tables.filter((table) => !isAsked(table) && !found.has(table.name)) ?? [];
   const catalog = { ...crawled, tables: [...kept, ...crawled.tables].sort((a, b) => (a.name < b.name ? -1 : 1)) };
   const changes = changesBetween(before, catalog);
   await files.write(catalogPath(root), Buffer.from(JSON.stringify(catalog)));

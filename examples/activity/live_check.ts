@@ -195,6 +195,9 @@ async function metric(url: string, name: string): Promise<number> {
   return values.reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
+/** A part that answers later is not at work. */
+const ANSWER_MS = 10_000;
+
 /** @throws {Error} with the detail, where it does not hold */
 function expect(holds: boolean, detail: string): string {
   if (!holds) throw new Error(detail);
@@ -212,6 +215,12 @@ function parsed<T>(url: string, { status, text }: Answer): T {
 
 async function ask(url: string, path: string, body?: unknown): Promise<Answer> {
   const given = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  const answer = await fetch(`${url}${path}`, body === undefined ? {} : given);
-  return { status: answer.status, text: await answer.text() };
+  try {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const answer = await fetch(`${url}${path}`, body === undefined ? { signal } : { ...given, signal });
+    return { status: answer.status, text: await answer.text() };
+  } catch (error) {
+    const { message, cause } = error as Error;
+    throw new Error(`${url}${path}: ${cause instanceof Error ? cause.message : message}`, { cause: error });
+  }
 }

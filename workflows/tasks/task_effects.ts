@@ -21,6 +21,8 @@ export function effectsOf(
     sql: (text, parameters = []) => void effects.push({ text, parameters }),
     reads: names('input'),
     writes: (name, version, rows) => {
+      if (rows !== undefined && !(Number.isSafeInteger(rows) && rows >= 0))
+        throw new TypeError(`the rows of data set "${name}" must be an integer from 0, not ${String(rows)}`);
       makes(name, version);
       if (rows !== undefined) written.push({ dataset: name, rows });
     },

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { NoAnswerError, RequestFailedError } from '#client/errors';
-import { FeedbackQueue, memoryReports } from '#client/feedback_queue';
+import { NoAnswerError, RequestFailedError, UnreadableAnswerError } from '#client/errors';
+import { FeedbackQueue, memoryReports, type ReportStorage, type WaitingReport } from '#client/feedback_queue';
 import type { Feedback } from '#client/predictions';
 
 const offline = () => new NoAnswerError('POST /feedback', 'offline', undefined);
@@ -93,4 +93,55 @@ test('whatever is lost, request or answer, the platform holds in the end what wa
       expect(Object.fromEntries(platform.kept)).toEqual(Object.fromEntries(last));
     }),
   );
+});
+
+const answered = (status: number, code: string) =>
+  new RequestFailedError('POST /feedback', status, { code, message: 'no' }, 'r1');
+
+test.each([
+  ['an expired key', answered(401, 'HTTP_UNAUTHORIZED')],
+  ['a proxy', answered(404, 'HTTP_404')],
+  ['a fault of the platform', answered(500, 'HTTP_INTERNAL')],
+  ['a page that asks to log in', new UnreadableAnswerError('POST /feedback', 200)],
+])('%s loses no report, and is asked once', async (_, error) => {
+  let requests = 0;
+  let fails = true;
+  const queue = new FeedbackQueue(async () => {
+    requests += 1;
+    if (fails) throw error;
+  }, memoryReports());
+  for (let id = 0; id < 600; id += 1) await queue.add(report(id, 'fraud'));
+  await expect(queue.flush()).resolves.toEqual({ sent: 0, refused: [], stoppedBy: error });
+  expect(requests).toBe(1);
+  fails = false;
+  await expect(queue.flush()).resolves.toEqual({ sent: 600, refused: [] });
+});
+
+test('a report on a prediction that is not logged yet waits without holding others up, and is refused after an hour', async () => {
+  const unknown = answered(404, 'SERVING_UNKNOWN_PREDICTION');
+  const storage = memoryReports();
+  const queue = new FeedbackQueue(async (reports) => {
+    if (reports.some(({ predictionId: id }) => id === 'p1')) throw unknown;
+  }, storage);
+  for (const id of [1, 2, 3]) await queue.add(report(id, 'fraud'));
+  await expect(queue.flush()).resolves.toEqual({ sent: 2, refused: [], stoppedBy: unknown });
+  const [waiting] = await storage.oldest(10);
+  await storage.put({ ...(waiting as WaitingReport), addedAtMs: Date.now() - 3_700_000 });
+  await expect(queue.flush()).resolves.toEqual({ sent: 0, refused: [{ report: report(1, 'fraud'), error: unknown }] });
+});
+
+test('what the storage throws goes to the function for errors, and the next flush tries again', async () => {
+  const storage = memoryReports();
+  const broken = new Error('the disk is full');
+  let throws = true;
+  const oldest: ReportStorage['oldest'] = async (most) => {
+    if (throws) throw broken;
+    return storage.oldest(most);
+  };
+  const queue = new FeedbackQueue(async () => undefined, { ...storage, oldest });
+  await queue.add(report(1, 'fraud'));
+  const error = await new Promise((resolve) => queue.start(() => {}, resolve));
+  expect(error).toBe(broken);
+  throws = false;
+  await expect(queue.flush()).resolves.toEqual({ sent: 1, refused: [] });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { ObjectStore, type VersionMetadata } from '#cli/object_store/object_store';
+import { ObjectStore, objectStoreOf, type VersionMetadata } from '#cli/object_store/object_store';
 import { changesBetween, crawl, type SchemaCatalog } from '#cli/object_store/schema_catalog';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { FilePieces } from '#connectors/files/file_pieces';
@@ -181,4 +181,28 @@ test('tables, columns and partitions are inferred, and what has changed since is
     'drift raw/transaction: column amount was double or string, is double (raw/transaction/date=2026-11-30/c.jsonl)',
     'drift predictions/model=churn: table is gone',
   ]);
+});
+
+test('odd names of partitions, files without rows and many long files are read as others are', async () => {
+  put('raw/t/constructor=1/a.csv', 'x\n1\n');
+  put('raw/t/constructor=2/empty.csv', 'x\n');
+  const rows = Array.from({ length: 1_000 }, (_, x) => String(x)).join('\n');
+  for (let number = 0; number < 20; number += 1) put(`raw/t/constructor=3/${number}.csv`, `x\n${rows}\n`);
+  const descriptors = (): number => readdirSync('/proc/self/fd').length;
+  const before = descriptors();
+  const pieces = new FilePieces();
+  const paths = listed('raw').map((path) => join(root, path));
+  const catalog = await crawl({ files: new LocalFiles(), pieces, nowMs }, root, paths, undefined);
+  expect(descriptors() - before).toBeLessThan(5);
+  await pieces.close();
+  expect(catalog.tables).toHaveLength(1);
+  expect(catalog.tables[0]).toMatchObject({ name: 'raw/t', columns: [{ name: 'x', optional: false }] });
+  expect(Object.entries(catalog.tables[0]?.partitions ?? {})).toEqual([['constructor', ['1', '2', '3']]]);
+});
+
+test('a root is one place however it is written', () => {
+  const roots = [root, `${root}/`, relative(process.cwd(), root), join(root, '..', '.', 'store')].map(
+    (directory) => objectStoreOf({ objectStore: { directory, keepLogs: '30d' } } as never)?.root,
+  );
+  expect(new Set(roots)).toEqual(new Set([root]));
 });
