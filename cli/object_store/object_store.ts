@@ -8,8 +8,10 @@ import { durationMs } from '#kernel/times/duration';
 import type { AuditEntry } from '#registry/lifecycle/lifecycle';
 import { REPORT_FILE } from '#registry/model_folder';
 import type { ModelRegistry, ModelVersion, Stage } from '#registry/model_registry';
+import type { ModelPackage } from '#registry/packages/model_package';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, sha256 } from '#registry/packages/package_files';
 import type { Project } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { PREFIXES } from './layout.ts';
 
 /** What of the platform keeps a log in the object store. */
@@ -99,9 +101,11 @@ export class ObjectStore {
    *
    * @param change - why, where it is known
    * @returns the versions that have moved
+   * @throws {@link CommandFailedError} naming the versions that the registry does not give; the others have moved
    */
   async syncVersions(registry: ModelRegistry, model: string, change?: AuditEntry): Promise<readonly ModelVersion[]> {
     const moved: ModelVersion[] = [];
+    const failed: string[] = [];
     const versions = await registry.listVersions(model);
     // What answers first: production is never without a version.
     for (const version of [...versions].sort((a, b) => placeOrder(a.stage) - placeOrder(b.stage))) {
@@ -110,7 +114,14 @@ export class ObjectStore {
       if (known?.stage === version.stage) continue;
       const prefix = placeOf(version);
       const path = prefix === undefined ? null : pathIn(this.root, prefix);
-      const contents = await registry.download(version);
+      let contents: ModelPackage;
+      try {
+        contents = await registry.download(version);
+      } catch (error) {
+        // The others are kept all the same.
+        failed.push(`${model} ${version.version}: ${messageOf(error)}`);
+        continue;
+      }
       const files = { [ONNX_FILE]: contents.onnx, [PACKAGE_FILE]: Buffer.from(packageDocument(contents)) };
       if (path !== null) {
         for (const [name, bytes] of Object.entries(files)) await this.#files.write(pathIn(path, name), bytes);
@@ -138,6 +149,7 @@ export class ObjectStore {
         change === undefined ? [] : [`${change.action} of ${change.version} by ${change.by}: ${change.reason}`];
       await this.log('promotion', model, [...why, ...lines]);
     }
+    if (failed.length > 0) throw new CommandFailedError(`not kept in ${this.root}: ${failed.join('; ')}`);
     return moved;
   }
 

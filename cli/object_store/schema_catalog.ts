@@ -1,3 +1,4 @@
+import { UnreadableFileError } from '#connectors/errors';
 import type { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystem } from '#connectors/files/file_system';
 import { formatOf, type ReadRow, type Row } from '#connectors/files/formats';
@@ -15,6 +16,8 @@ export interface CatalogColumn {
 interface CatalogFile {
   readonly bytes: number;
   readonly columns: readonly CatalogColumn[];
+  /** Why it cannot be read; absent where it can. */
+  readonly problem?: string;
 }
 
 /** Files of one folder, whatever their partitions, as one table. */
@@ -70,21 +73,23 @@ export async function crawl(
     const last = known.get(name)?.files[file];
     const of = tables.get(name) ?? {};
     tables.set(name, of);
-    of[file] =
-      last?.bytes === bytes
-        ? last
-        : {
-            bytes,
-            columns: columnsOf(
-              await firstRows(pieces, path),
-              formatOf(path).format === 'csv' ? valueOfText : undefined,
-            ),
-          };
+    of[file] = last?.bytes === bytes ? last : await describeFile(pieces, path, bytes);
   }
   return {
     ...{ root, crawledAt: new Date(nowMs).toISOString() },
     tables: [...tables].map(([name, of]) => describe(name, of)).sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
+}
+
+/** One file that cannot be read does not keep the others out of the catalogue. */
+async function describeFile(pieces: FilePieces, path: string, bytes: number): Promise<CatalogFile> {
+  try {
+    const rows = await firstRows(pieces, path);
+    return { bytes, columns: columnsOf(rows, formatOf(path).format === 'csv' ? valueOfText : undefined) };
+  } catch (error) {
+    if (!(error instanceof UnreadableFileError)) throw error;
+    return { bytes, columns: [], problem: error.message };
+  }
 }
 
 /** Returns the folder of a file, from the root, without what comes from its first partition on. */
@@ -213,16 +218,26 @@ function describe(name: string, files: Readonly<Record<string, CatalogFile>>): C
 
 /** Returns what has changed between two crawls, table by table. */
 export function changesBetween(before: SchemaCatalog | undefined, after: SchemaCatalog): readonly CatalogChange[] {
-  if (before === undefined) return after.tables.map(({ name }) => added(name));
+  if (before === undefined) return after.tables.flatMap((table) => [added(table.name), ...unreadableIn(table)]);
   const old = new Map(before.tables.map((table) => [table.name, table]));
   const changes = after.tables.flatMap((table) => {
     const last = old.get(table.name);
-    return last === undefined ? [added(table.name)] : changesOfTable(last, table);
+    return last === undefined
+      ? [added(table.name), ...unreadableIn(table)]
+      : [...changesOfTable(last, table), ...unreadableIn(table, last)];
   });
   const now = new Set(after.tables.map(({ name }) => name));
   const gone = before.tables.filter(({ name }) => !now.has(name));
   return [...changes, ...gone.map(({ name }) => ({ table: name, change: 'table is gone', isDrift: true }))];
 }
+
+/** Files that cannot be read, new ones and those that could be before. */
+const unreadableIn = ({ name: table, files }: CatalogTable, before?: CatalogTable): readonly CatalogChange[] =>
+  Object.entries(files).flatMap(([file, { problem }]) =>
+    problem === undefined || before?.files[file]?.problem !== undefined
+      ? []
+      : [{ table, change: problem, isDrift: true }],
+  );
 
 const added = (table: string): CatalogChange => ({ table, change: 'new table', isDrift: false });
 

@@ -1,6 +1,7 @@
 import { FilePieces } from '#connectors/files/file_pieces';
 import { pathIn, readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
+import { messageOf } from '#kernel/errors';
 import { systemClock } from '#kernel/time';
 import { openRegistry } from '../parts/open_registry.ts';
 import { loadProject, type Project } from '../project/project.ts';
@@ -86,14 +87,20 @@ export async function syncObjectStore(model: string | undefined): Promise<void> 
   const project = await loadProject();
   const store = storeOf(project);
   const registry = openRegistry(project);
+  const failed: string[] = [];
   try {
     for (const name of model === undefined ? await registry.listModels() : [model]) {
-      for (const { version, stage } of await store.syncVersions(registry, name))
-        print(`${name} ${version} is ${stage}`);
+      try {
+        for (const { version, stage } of await store.syncVersions(registry, name))
+          print(`${name} ${version} is ${stage}`);
+      } catch (error) {
+        failed.push(messageOf(error));
+      }
     }
   } finally {
     await registry.close();
   }
+  if (failed.length > 0) throw new CommandFailedError(failed.join('\n'));
   const removed = await store.pruneLogs();
   if (removed > 0) print(`${removed} logs removed`);
 }

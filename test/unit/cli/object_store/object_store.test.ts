@@ -206,3 +206,39 @@ test('a root is one place however it is written', () => {
   );
   expect(new Set(roots)).toEqual(new Set([root]));
 });
+
+test('a file that cannot be read is named once, and the others are in the catalogue', async () => {
+  put('raw/t/a.csv', 'x\n1\n');
+  put('raw/t/b.parquet', '');
+  put('raw/t/c.jsonl.gz', 'no gzip');
+  put('raw/u/a.csv', 'y\n1\n');
+  const first = await crawled();
+  expect(first.tables.map(({ name, columns }) => [name, columns.map((each) => [each.name, each.optional])])).toEqual([
+    ['raw/t', [['x', false]]],
+    ['raw/u', [['y', false]]],
+  ]);
+  const problems = seen(undefined, first).filter((each) => each.startsWith('drift'));
+  expect(problems).toEqual([
+    expect.stringMatching(/b\.parquet cannot be read: /),
+    expect.stringMatching(/c\.jsonl\.gz cannot be read: /),
+  ]);
+  expect(seen(first, await crawled(first))).toEqual([]);
+});
+
+test('a version whose files the registry lacks is named, and the others are kept', async () => {
+  const registry = new LocalRegistry({ kind: 'local', directory: join(folder, 'registry') });
+  for (const bias of [0, 1])
+    await registry.register({ name: 'tiny', package: tinyModel(bias), metrics: {}, params: {} });
+  await registry.transition('tiny', 2, 'Production');
+  const download = registry.download.bind(registry);
+  const partial = new Proxy(registry, {
+    get: (of, name) =>
+      name === 'download'
+        ? (version: { readonly version: number }) =>
+            version.version === 1 ? Promise.reject(new Error('no artifact')) : download(version as never)
+        : (Reflect.get(of, name) as () => unknown).bind(of),
+  });
+  await expect(store().syncVersions(partial, 'tiny')).rejects.toThrow('tiny 1: no artifact');
+  expect(listed('production')).toEqual(expect.arrayContaining(['production/model=tiny/version=2/model.onnx']));
+  await registry.close();
+});
