@@ -55,7 +55,7 @@ export class OtlpExporter implements Service {
   }
 
   async start(): Promise<void> {
-    const [{ MetricsExporterMetricsHelper, ProtobufMetricsSerializer }, node, resource] = await importOptional(
+    const [{ MetricsExporterMetricsHelper, ProtobufMetricsSerializer }, node, resources] = await importOptional(
       {
         packages: ['@opentelemetry/otlp-transformer', '@opentelemetry/otlp-exporter-base', '@opentelemetry/resources'],
         use: 'metrics.exporter otlp',
@@ -64,7 +64,7 @@ export class OtlpExporter implements Service {
         Promise.all([
           import('@opentelemetry/otlp-transformer'),
           import('@opentelemetry/otlp-exporter-base/node-http'),
-          otlpResource(this.#part),
+          import('@opentelemetry/resources'),
         ]),
     );
     const { endpoint, headers, timeoutMs, intervalMs } = this.#config;
@@ -76,7 +76,7 @@ export class OtlpExporter implements Service {
       },
       ...(['METRICS', 'v1/metrics', { 'Content-Type': 'application/x-protobuf' }] as const),
     );
-    this.#resource = resource;
+    this.#resource = otlpResource(resources, this.#part);
     this.#startMs = Date.now();
     this.#delegate = node.createOtlpHttpExportDelegate(
       options,

@@ -38,7 +38,7 @@ export class Tracing implements Service {
   #shutDown: () => Promise<void> = async () => {};
 
   async start(): Promise<void> {
-    const [{ NodeTracerProvider, BatchSpanProcessor }, { OTLPTraceExporter }, resource] = await importOptional(
+    const [{ NodeTracerProvider, BatchSpanProcessor }, { OTLPTraceExporter }, resources] = await importOptional(
       {
         packages: [
           '@opentelemetry/sdk-trace-node',
@@ -51,11 +51,11 @@ export class Tracing implements Service {
         Promise.all([
           import('@opentelemetry/sdk-trace-node'),
           import('@opentelemetry/exporter-trace-otlp-http'),
-          otlpResource(),
+          import('@opentelemetry/resources'),
         ]),
     );
     const provider = new NodeTracerProvider({
-      resource,
+      resource: otlpResource(resources),
       spanProcessors: [new SecretsHider(), new BatchSpanProcessor(new OTLPTraceExporter())],
     });
     provider.register();

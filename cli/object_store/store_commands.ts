@@ -41,13 +41,14 @@ export async function crawlCatalog(prefixes: readonly string[], { strict, json }
   const files = createFileSystems()(root);
   const before = await readCatalog(root);
   const { metadata: _metadata, logs: _logs, ...data } = PREFIXES;
-  const asked = prefixes.length === 0 ? [...Object.values(data), 'predictions'] : prefixes;
+  const asked = (prefixes.length === 0 ? [...Object.values(data), 'predictions'] : prefixes).map((prefix) =>
+    prefix.replace(/\/+$/, ''),
+  );
   const pieces = new FilePieces();
   const paths: string[] = [];
-  for (const prefix of asked) paths.push(...(await files.glob(pathIn(root, `${prefix.replace(/\/+$/, '')}/**/*`))));
+  for (const prefix of asked) paths.push(...(await files.glob(pathIn(root, `${prefix}/**/*`))));
   // Tables of prefixes that are not crawled stay as they are.
-  const isAsked = ({ name }: CatalogTable): boolean =>
-    asked.some((prefix) => `${name}/`.startsWith(`${prefix.replace(/\/+$/, '')}/`));
+  const isAsked = ({ name }: CatalogTable): boolean => asked.some((prefix) => `${name}/`.startsWith(`${prefix}/`));
   const crawled = await crawl({ files, pieces, nowMs: systemClock.now() }, root, paths.sort(), before).finally(() =>
     pieces.close(),
   );

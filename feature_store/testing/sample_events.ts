@@ -15,7 +15,8 @@ export interface SampleSettings {
   readonly entities?: number;
 }
 
-interface JsonSchema {
+/** What of JSON Schema values are made from. */
+export interface JsonSchema {
   readonly type?: string | readonly string[];
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
@@ -23,6 +24,7 @@ interface JsonSchema {
   readonly oneOf?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | JsonSchema;
   readonly items?: JsonSchema;
   readonly format?: string;
   readonly pattern?: string;
@@ -34,6 +36,7 @@ interface JsonSchema {
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
+  readonly examples?: readonly unknown[];
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { JsonObject } from '#kernel/json';
 import { InvalidModelError } from '#registry/errors';
 import { fromOrt, type TensorClass, toOrt } from '#registry/graphs/ort_tensors';
-import { type ModelSignature, outputWidth, type RowValues } from '#registry/packages/model_package';
+import { type ModelPackage, type ModelSignature, outputWidth, type RowValues } from '#registry/packages/model_package';
 import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/packages/signature_encoder';
 import { decidingOutputs, decisionOf } from '#registry/rows/decision';
 import { feedsOf } from '#registry/rows/row_feeds';
+import { checkGoldenRows } from '../models/golden_rows.ts';
 import type { Predicted } from '../models/interpret.ts';
 import { predictRows, type RowModel } from './predict_rows.ts';
 
@@ -36,13 +37,11 @@ export interface ModelFiles {
 interface PackageDocument {
   readonly sha256: string;
   readonly signature: ModelSignature;
-  readonly examples: readonly { readonly features: JsonObject; readonly output: readonly number[] }[];
+  readonly examples: ModelPackage['examples'];
 }
 
 /** A size that may be any and has no name, as WebAssembly gives it: -1 without a sign. */
 const OPEN_SIZE = 2 ** 32 - 1;
-/** As serving holds golden rows against what the trainer saw. */
-const TOLERANCE = 1e-3;
 
 /** A model in a runtime without Node: the rows of serving, computed by a build of onnxruntime that the caller brings. */
 export class PortableModel implements RowModel {
@@ -88,7 +87,7 @@ export class PortableModel implements RowModel {
       if (signature.task === 'tensors' || (model.#rowsARun ?? 1) !== 1) {
         throw new InvalidModelError(['it takes tensors, no rows of columns; bundles predict rows']);
       }
-      await model.#replay(examples);
+      if (examples.length > 0) await checkGoldenRows(model, examples);
     } catch (error) {
       await model.close();
       throw error;
@@ -117,27 +116,6 @@ export class PortableModel implements RowModel {
     const feeds = toOrt(feedsOf(signature, encoder, input, rows), this.#tensorClass);
     const results = fromOrt(await this.#session.run(feeds as never, decidingOutputs(signature)));
     return decisionOf(signature, results, rows, labels);
-  }
-
-  async #replay(examples: PackageDocument['examples']): Promise<void> {
-    if (examples.length === 0) return;
-    const { width } = this.encoder;
-    const input = this.encoder.allocate(examples.length);
-    const problems: string[] = [];
-    for (const [index, { features }] of examples.entries()) {
-      const found = this.encoder.encode(features, input, index * width);
-      for (const { field, problem } of found ?? []) problems.push(`its example ${index}: ${field} ${problem}`);
-    }
-    if (problems.length > 0) throw new InvalidModelError(problems);
-    const output = await this.run(input, examples.length);
-    for (const [index, { output: expected }] of examples.entries()) {
-      for (const [column, value] of expected.entries()) {
-        const given = output[index * this.outputWidth + column] as number;
-        if (Math.abs(given - value) <= TOLERANCE * Math.max(1, Math.abs(value))) continue;
-        problems.push(`its example ${index} gives ${given} where the trainer saw ${value}`);
-      }
-    }
-    if (problems.length > 0) throw new InvalidModelError(problems);
   }
 
   close(): Promise<void> {

@@ -21,6 +21,7 @@ import {
 import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/packages/signature_encoder';
 import { decidingOutputs, decisionOf } from '#registry/rows/decision';
 import { arrayFrom, feedsOf } from '#registry/rows/row_feeds';
+import { checkGoldenRows } from './golden_rows.ts';
 import { DEFAULT_RUNTIME, type ModelRuntime } from './model_runtime.ts';
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';
@@ -29,8 +30,6 @@ import { TreeExplainer } from './trees/tree_explainer.ts';
 import { TreeInference, widthOf } from './trees/tree_inference.ts';
 import { TreeTrial } from './trees/tree_trial.ts';
 
-/** Golden rows must come back this close to what the trainer saw. */
-const TOLERANCE = 1e-3;
 const TIMED_BEFORE_MOVING = 3;
 const WARM_UP_SCANS = 2_000;
 const SCANS_A_PIECE = 100;
@@ -123,7 +122,7 @@ export class LoadedModel {
       loaded.#checkNames();
       // In pieces: requests for others are answered meanwhile.
       await setImmediate();
-      await loaded.#checkExamples(model.examples);
+      loaded.#background = await checkGoldenRows(loaded, model.examples);
       await loaded.#warmScanner(model.examples);
       if (graph.lost !== undefined) return loaded;
       // Kernels of WebAssembly are no execution provider.
@@ -148,29 +147,6 @@ export class LoadedModel {
     }
     if (!this.#graph.outputNames.includes(output)) {
       problems.push(`its signature names output "${output}", the graph has ${this.#graph.outputNames.join(', ')}`);
-    }
-    if (problems.length > 0) throw new InvalidModelError(problems);
-  }
-
-  async #checkExamples(examples: ModelPackage['examples']): Promise<void> {
-    const { width } = this.encoder;
-    const rows = Math.max(1, examples.length);
-    const input = this.encoder.allocate(rows);
-    const problems: string[] = [];
-    for (const [index, { features }] of examples.entries()) {
-      const found = this.encoder.encode(features, input, index * width);
-      for (const { field, problem } of found ?? []) problems.push(`its example ${index}: ${field} ${problem}`);
-    }
-    if (problems.length > 0) throw new InvalidModelError(problems);
-    this.#background = input.subarray(0, examples.length * width);
-    const output = await this.run(input, rows);
-    for (const [index, { output: expected }] of examples.entries()) {
-      for (const [column, value] of expected.entries()) {
-        const found = output[index * this.outputWidth + column] as number;
-        if (!(Math.abs(found - value) <= TOLERANCE * Math.max(1, Math.abs(value)))) {
-          problems.push(`its example ${index} gives ${found} where the trainer saw ${value}`);
-        }
-      }
     }
     if (problems.length > 0) throw new InvalidModelError(problems);
   }

@@ -40,6 +40,11 @@ const address = (port: number) => ({
 });
 
 const topic = z.string().regex(/^[A-Za-z0-9._-]+$/);
+/** A folder, or s3://bucket/prefix, that files are written below. */
+const location = z
+  .string()
+  .min(1)
+  .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns');
 
 /** The whole configuration: each part owns its schema, this puts them together. */
 export const platformConfigSchema = z.strictObject({
@@ -88,11 +93,7 @@ export const platformConfigSchema = z.strictObject({
   objectStore: z
     .strictObject({
       /** A folder, or s3://bucket/prefix. Without it nothing is kept there. */
-      directory: z
-        .string()
-        .min(1)
-        .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns')
-        .optional(),
+      directory: location.optional(),
       /** Logs of days that are older are removed. */
       keepLogs: duration.default('30d' as Duration),
     })
@@ -103,10 +104,7 @@ export const platformConfigSchema = z.strictObject({
       anchor: z
         .strictObject({
           /** A folder, or s3://bucket/prefix, that users of the database cannot write. */
-          directory: z
-            .string()
-            .min(1)
-            .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns'),
+          directory: location,
           /** PEM of an Ed25519 key: a private one signs, a public one verifies. */
           keyFile: z.string().min(1),
           /** Public keys that have signed before. */
@@ -121,11 +119,7 @@ export const platformConfigSchema = z.strictObject({
   backup: z
     .strictObject({
       /** A folder, or s3://bucket/prefix: on another machine than what is backed up. */
-      directory: z
-        .string()
-        .min(1)
-        .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns')
-        .optional(),
+      directory: location.optional(),
       /** Encrypts backups: random bytes as text, such as of `openssl rand -base64 32`. Without it no backup can be read. */
       secret: z.string().min(32).optional(),
       /** Backups that are older are removed; the newest one stays. */

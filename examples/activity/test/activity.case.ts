@@ -75,8 +75,8 @@ test('users who leave are found', { timeout: 600_000 }, async () => {
       ...['--keep', 'entity_key', 'label', 'seconds_since_last_event'],
     );
     const found = (await readdir(out)).filter((name) => name.endsWith('.jsonl'));
-    const texts = await Promise.all(found.map((name) => readFile(join(out, name), 'utf8')));
-    return texts.flatMap((text) => text.trim().split('\n')).map((line) => JSON.parse(line) as Scored);
+    const files = await Promise.all(found.map((name) => readFile(join(out, name), 'utf8')));
+    return files.flatMap((file) => file.trim().split('\n')).map((line) => JSON.parse(line) as Scored);
   };
   const [older, newer] = await Promise.all([scoredBy('1'), scoredBy('2')]);
   const area = (drawn: readonly Scored[], score: (each: Scored) => number): number =>

@@ -94,6 +94,7 @@ function withDecimals({ properties = {} }: TextSchema, validate: Validate): Vali
     const mistakes: SchemaMistake[] = [];
     for (const { name, type, schema } of numbers) {
       const given = (value as Readonly<Record<string, unknown>> | null)?.[name];
+      if (given === undefined) continue;
       const data = [given].flat().find((each) => typeof each === 'string' && !DECIMAL.test(each));
       if (data === undefined) continue;
       const at = { instancePath: `/${name}`, schemaPath: `#/properties/${name}/type`, keyword: 'type' };

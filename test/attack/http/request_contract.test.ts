@@ -6,9 +6,10 @@ import type { RouteOptions } from 'fastify';
 import { ensureInitialModels } from '#cli/project/initial_models';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
+import type { JsonSchema } from '#feature_store/testing/sample_events';
 import { silentLogger } from '#monitoring/log';
 import { goodEvent } from '../../support/definitions/good_event.ts';
-import { type JsonSchema, sampled, type Wrong, wrongValues } from '../../support/hostile/wrong_values.ts';
+import { sampled, type Wrong, wrongValues } from '../../support/hostile/wrong_values.ts';
 import { testProject } from '../../support/platforms/test_project.ts';
 
 // The contract of requests, over every route of every listener of a real platform that takes input: what its schema does not allow is refused with 4xx
