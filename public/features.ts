@@ -48,6 +48,7 @@ export {
   featureView,
   type RowOf,
 } from '#feature_store/definitions/feature_view';
+export type { EventSources, ViewSource } from '#feature_store/definitions/joined_sources';
 export {
   columns,
   type OnDemandView,

@@ -56,8 +56,8 @@ interface Steps {
 
 /** Decodes and computes all events once. @returns CPU an event, µs */
 function run({ deduplicates, erasures, archives }: Steps): number {
-  const decode = createEventDecoder([fifteen.source], systemClock);
-  const archive = createRecordReader([fifteen.source], systemClock, 'raw-events');
+  const decode = createEventDecoder(fifteen.sources, systemClock);
+  const archive = createRecordReader(fifteen.sources, systemClock, 'raw-events');
   const computation = new ViewComputation(fifteen, LATENESS_MS);
   const states = new Map<EntityKey, { readonly entity: EntityState; readonly seen: RecentIds }>();
   let kept = 0;

@@ -52,9 +52,9 @@ async function comparedOn(
   { sinceMs, untilMs }: { readonly sinceMs: number; readonly untilMs: number },
 ): Promise<ComparedViews> {
   const [before, after] = views;
-  if (before.entity.name !== after.entity.name || before.source.name !== after.source.name)
+  if (before.entity.name !== after.entity.name || before.events.name !== after.events.name)
     throw new CommandFailedError(
-      `the two are of ${before.entity.name} from ${before.source.name} and of ${after.entity.name} from ${after.source.name}: values are compared of one entity and source`,
+      `the two are of ${before.entity.name} from ${before.events.name} and of ${after.entity.name} from ${after.events.name}: values are compared of one entity and source`,
     );
   for (const { mode, name, version } of views)
     if (mode === 'push')
@@ -73,7 +73,7 @@ async function comparedOn(
   });
   if (compared === undefined)
     throw new CommandFailedError(
-      `there is neither an archive of raw events nor a history of ${before.source.name}: switch archive.enabled on, or give the source a history`,
+      `there is neither an archive of raw events nor a history of ${before.events.name}: switch archive.enabled on, or give the source a history`,
     );
   return compared;
 }

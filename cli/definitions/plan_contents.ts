@@ -14,6 +14,7 @@ import {
 } from '#feature_store/definitions/sets/definition_plan';
 import type { KnownService } from '#feature_store/definitions/sets/definition_set';
 import { definitionSet } from '#feature_store/definitions/sets/definition_set';
+import type { EventSource } from '#feature_store/definitions/sources/source';
 import { viewId } from '#feature_store/definitions/values/feature_row';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
@@ -186,21 +187,21 @@ async function backfillsOf(
   const enabled = definitionsOf(config).views;
   const views = enabled.filter((view) => needed.has(viewId(view)));
   const rate = await offline.definitions.readBackfillRate();
-  const groups = [...new Set(views.map(({ source }) => source))].flatMap((source) => {
-    const ids = views.filter((view) => view.source === source).map(viewId);
+  const bySource = new Map(views.map((view) => [view.events.name, view]));
+  const groups = [...bySource.values()].flatMap(({ events, sources }) => {
+    const ids = views.filter((view) => view.events.name === events.name).map(viewId);
     const isWhole = (id: string): boolean => needed.get(id) === 'view';
     return [ids.filter(isWhole), ids.filter((id) => !isWhole(id))]
       .filter((part) => part.length > 0)
-      .map((part) => ({ source, ids: part, features: featuresOf(part, needed) }));
+      .map((part) => ({ events, sources, ids: part, features: featuresOf(part, needed) }));
   });
   return Promise.all(
-    groups.map(async ({ source, ids, features }): Promise<PlannedBackfill> => {
-      const history = await historyOf(source, options.in, archive);
-      const { hasOwn, ...found } = history;
-      const { events, times } = await sizeOf(offline, config.catalog.views, source, archive, hasOwn);
+    groups.map(async ({ events: of, sources, ids, features }): Promise<PlannedBackfill> => {
+      const { hasOwn, ...found } = await historyOf(sources, options.in, archive);
+      const { events, times } = await sizeOf(offline, config.catalog.views, of, archive, hasOwn);
       const estimated = found.possible ? events : undefined;
       return {
-        ...{ views: ids, source: source.name, ...found, ...(features === undefined ? {} : { features }) },
+        ...{ views: ids, source: of.name, ...found, ...(features === undefined ? {} : { features }) },
         range: times === undefined ? undefined : { from: isoOf(times.from), to: isoOf(times.to) },
         estimated_events: estimated,
         estimated_seconds: estimated === undefined ? undefined : Math.ceil(estimated / (rate ?? ASSUMED_RATE)),
@@ -229,7 +230,10 @@ function archiveNotes(
     .filter(({ possible, in: files }) => possible && files === undefined)
     .flatMap(({ views }) => views);
   const views = config.catalog.views.filter(
-    (view) => view.mode === 'streaming' && view.source.history === undefined && ids.includes(viewId(view)),
+    (view) =>
+      view.mode === 'streaming' &&
+      view.sources.some(({ history }) => history === undefined) &&
+      ids.includes(viewId(view)),
   );
   const missing = missingEventsOf(archive, config, views.map(viewId), {});
   return missing === undefined ? [] : [missing];
@@ -249,16 +253,16 @@ const isoOf = (timeMs: number): string => new Date(timeMs).toISOString();
 async function sizeOf(
   offline: OfflineDatabase,
   views: readonly FeatureView[],
-  source: FeatureView['source'],
+  { name, eventTypes }: FeatureView['events'],
   archive: ArchiveList | undefined,
   hasOwn: boolean,
 ) {
-  const siblings = views.filter((view) => view.source === source);
+  const siblings = views.filter((view) => view.events.name === name);
   const counts = await Promise.all(siblings.map((view) => offline.features.countRows(view)));
   const known = (await Promise.all(siblings.map((view) => offline.features.timesOf(view)))).filter(
     (each) => each !== undefined,
   );
-  const files = filesOf(archive, source);
+  const files = filesOf(archive, { eventTypes });
   const archived = files.reduce((sum, { rows }) => sum + rows, 0);
   const days = files.map(({ date }) => Date.parse(date)).filter(Number.isFinite);
   const events = hasOwn ? Math.max(archived, ...counts, 0) : archived;
@@ -268,15 +272,37 @@ async function sizeOf(
   return { events: events || undefined, times: { from: Math.min(...starts), to } };
 }
 
-const filesOf = (archive: ArchiveList | undefined, { eventTypes }: FeatureView['source']) =>
+const filesOf = (archive: ArchiveList | undefined, { eventTypes }: Pick<EventSource, 'eventTypes'>) =>
   (archive?.files ?? []).filter(({ eventType }) => eventTypes.includes(eventType));
 
-/** Where events of the past are to be read. */
+type FoundHistory = Pick<PlannedBackfill, 'from' | 'possible' | 'in'> & { readonly hasOwn: boolean };
+
+/** Where events of the past are to be read: of each source. */
 async function historyOf(
-  source: FeatureView['source'],
+  sources: readonly EventSource[],
+  given: readonly string[] | undefined,
+  archive: ArchiveList | undefined,
+): Promise<FoundHistory> {
+  // Files that are given are read instead of the histories, of all sources alike.
+  const patterns = sources.every(({ history }) => history === undefined) ? given : undefined;
+  const found = await Promise.all(sources.map((source) => historyOfSource(source, patterns, archive)));
+  const [only, ...others] = found as [FoundHistory, ...FoundHistory[]];
+  if (others.length === 0) return only;
+  const possible = found.every((each) => each.possible);
+  const named = found.map(({ from }, index) => `${(sources[index] as EventSource).name}: ${from}`);
+  const from = possible ? named : named.filter((_, index) => !(found[index] as FoundHistory).possible);
+  const isGiven = found.some((each) => each.in !== undefined);
+  return {
+    ...{ from: from.join('; '), possible, hasOwn: found.some(({ hasOwn }) => hasOwn) },
+    ...(isGiven ? { in: patterns as readonly string[] } : {}),
+  };
+}
+
+async function historyOfSource(
+  source: EventSource,
   patterns: readonly string[] | undefined,
   archive: ArchiveList | undefined,
-): Promise<Pick<PlannedBackfill, 'from' | 'possible' | 'in'> & { readonly hasOwn: boolean }> {
+): Promise<FoundHistory> {
   const places: string[] = [];
   const missing: string[] = [];
   const { history } = source;

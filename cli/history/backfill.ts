@@ -136,7 +136,7 @@ export async function runBackfill(
   if (streamed.length > 0) await bringArchiveUpToDate(config);
   const given = { acceptGaps: request.acceptGaps ?? false };
   const isGiven = patterns !== undefined || query !== undefined;
-  if (!isGiven && chosen.every(({ source }) => source.history === undefined)) {
+  if (!isGiven && chosen.every(({ sources }) => sources.every(({ history }) => history === undefined))) {
     // Nothing else that it reads can hold them.
     const missing = await eventsMissing(config, streamed, given);
     if (missing !== undefined) return nothingRead(request, missing);
@@ -163,7 +163,7 @@ export async function runBackfill(
   };
   const problem = problemOf(request, outcome, await stoppedViews(run.metrics), run.read.rowsOf);
   const handsOver = isComplete && problem === undefined && streamed.length > 0;
-  const sources = new Set(chosen.map(({ source }) => source)).size;
+  const sources = new Set(chosen.flatMap((view) => view.sources)).size;
   const historyUntilMs = historiesUntil(run.read.rowsOf, isGiven ? 1 : sources);
   const order = {
     ...given,

@@ -95,7 +95,7 @@ export function clientDefinitions({ catalog, models }: Pick<ProjectDefinitions, 
   });
   const pushed = views
     .filter(({ mode }) => mode === 'push')
-    .map((view) => [viewId(view), eventType(view.source)] as const);
+    .map((view) => [viewId(view), eventType(view.sources[0])] as const);
   const inputsOf = (service: string): string => {
     const columns = services.find(({ signature }) => signature.service === service)?.columns ?? [];
     const inputs = modelInputsOf(columns).map(({ name, type }) => {

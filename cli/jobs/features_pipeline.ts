@@ -115,7 +115,7 @@ type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaug
 export function backfillViews(config: Project, options: Readonly<Record<string, string>>): readonly FeatureView[] {
   const isChosen = historyOption(options) !== undefined || (options.views ?? '') !== '' || config.archive.enabled;
   return chosenViews(config, options.views).filter(
-    ({ source, mode }) => mode !== 'push' && (isChosen || source.history !== undefined),
+    ({ sources, mode }) => mode !== 'push' && (isChosen || sources.every(({ history }) => history !== undefined)),
   );
 }
 

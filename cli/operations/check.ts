@@ -103,7 +103,8 @@ function subjectOf(project: Project): Subject {
 }
 
 function eventOf(view: FeatureView): Pick<Subject, 'entity' | 'event'> {
-  const { source, entity } = view;
+  const { entity } = view;
+  const [source] = view.sources;
   const settings = { events: 1, seed: Date.now() % 1e9, endMs: Date.now(), spanMs: 0 };
   const [sample] = sampleEvents(source, entity.joinKeys, settings) as readonly [EventFields];
   const id = `check-${randomUUID()}`;

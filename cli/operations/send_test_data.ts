@@ -97,7 +97,7 @@ function generated(
   const endMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
   return chosen.flatMap((source, nth) => {
     const count = Math.floor(events / chosen.length) + (nth < events % chosen.length ? 1 : 0);
-    const joinKeys = views.filter((view) => view.source === source).flatMap(({ entity }) => entity.joinKeys);
+    const joinKeys = views.filter((view) => view.sources.includes(source)).flatMap(({ entity }) => entity.joinKeys);
     const made =
       source.testEvents?.({ events: count, seed, endMs }) ??
       sampleEvents(source, joinKeys, { events: count, seed, endMs, spanMs: 2 * DAY_MS });

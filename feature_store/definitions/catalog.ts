@@ -30,7 +30,7 @@ export function createCatalog(definitions: Iterable<unknown>): Catalog {
   const services = of<FeatureService>('service');
   checkViews([...views, ...onDemand]);
   checkServices(services, [...views, ...onDemand].map(viewId));
-  const sources = [...new Set(views.filter(({ mode }) => mode === 'streaming').map(({ source }) => source))];
+  const sources = [...new Set(views.filter(({ mode }) => mode === 'streaming').flatMap(({ sources }) => sources))];
   checkSources(sources);
   return { views, onDemand, services, sources };
 }

@@ -3,6 +3,7 @@ import { canonicalJson } from '#kernel/json';
 import { type Code, type CodeDescription, type CodeOptions, describeCode, fieldsRead } from './code_identity.ts';
 import type { Feature } from './feature.ts';
 import type { FeatureView } from './feature_view.ts';
+import type { ViewSource } from './joined_sources.ts';
 import type { OnDemandView } from './on_demand.ts';
 import { describeSchema } from './schema_description.ts';
 import type { EventSource } from './sources/source.ts';
@@ -29,10 +30,8 @@ export interface FeatureData {
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** What all features of a view have in common. */
-export interface SharedData {
-  readonly entity: string;
-  readonly joinKeys: readonly string[];
+/** How the events of a source are read. */
+interface SourceData {
   readonly source: string;
   readonly eventTypes: readonly string[];
   readonly eventIdField: string;
@@ -41,10 +40,18 @@ export interface SharedData {
   readonly idFields?: readonly string[];
   /** Of times that are numbers. */
   readonly timestampUnit?: string;
-  /** Schemas of the join keys. */
-  readonly keys: Readonly<Record<string, unknown>>;
   /** How events of earlier versions are made into those of the newest. */
   readonly upgrades?: Readonly<Record<string, CodeDescription>>;
+}
+
+/** What all features of a view have in common. Of several sources, `source` and `eventTypes` are those of all, the rest of {@link SourceData} is the first's. */
+export interface SharedData extends SourceData {
+  readonly entity: string;
+  readonly joinKeys: readonly string[];
+  /** Schemas of the join keys. */
+  readonly keys: Readonly<Record<string, unknown>>;
+  /** The sources after the first. */
+  readonly otherSources?: readonly SourceData[];
   readonly ttlMs: number;
   /** Those that keep rows from being written. */
   readonly rules?: readonly RuleData[];
@@ -106,11 +113,8 @@ export function viewData(view: FeatureView): ViewData {
 }
 
 function sharedData(view: FeatureView, features: Features): SharedData {
-  const { entity, source, ttlMs } = view;
-  const upgrades = (source.earlier ?? []).map(({ version, upgrade, uses }) => [
-    `${version}`,
-    describeCode(upgrade as Code, uses === undefined ? {} : { uses }),
-  ]);
+  const { entity, events, sources, ttlMs } = view;
+  const [first, ...others] = sources;
   const rules = Object.values(view.rules)
     .filter(({ action }) => action !== 'warn')
     .map((rule): RuleData => {
@@ -121,21 +125,32 @@ function sharedData(view: FeatureView, features: Features): SharedData {
   return {
     entity: entity.name,
     joinKeys: entity.joinKeys,
+    ...{ ...sourceData(first), source: events.name, eventTypes: [...events.eventTypes].sort() },
+    ...(others.length === 0 ? {} : { otherSources: others.map(sourceData) }),
+    keys: fieldSchemas(events, entity.joinKeys),
+    ttlMs,
+    ...(rules.length === 0 ? {} : { rules }),
+  };
+}
+
+function sourceData(source: EventSource): SourceData {
+  const upgrades = (source.earlier ?? []).map(({ version, upgrade, uses }) => [
+    `${version}`,
+    describeCode(upgrade as Code, uses === undefined ? {} : { uses }),
+  ]);
+  return {
     source: source.name,
     eventTypes: [...source.eventTypes].sort(),
     eventIdField: source.eventIdField,
     timestampField: source.timestampField,
     ...(source.idFields === undefined ? {} : { idFields: source.idFields }),
     ...(source.timestampUnit === undefined ? {} : { timestampUnit: source.timestampUnit }),
-    keys: fieldSchemas(source, entity.joinKeys),
     ...(upgrades.length === 0 ? {} : { upgrades: Object.fromEntries(upgrades) }),
-    ttlMs,
-    ...(rules.length === 0 ? {} : { rules }),
   };
 }
 
 const fieldSchemas = (
-  { schema }: EventSource,
+  { schema }: ViewSource,
   names: readonly string[] | undefined,
 ): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
@@ -144,13 +159,13 @@ const fieldSchemas = (
       .map((name) => [name, describeSchema(schema.shape[name])]),
   );
 
-function featureData(feature: Feature, { source, features }: FeatureView): FeatureData {
+function featureData(feature: Feature, { events, features }: FeatureView): FeatureData {
   const { type, kind } = feature;
   switch (feature.kind) {
     case 'event':
     case 'previous': {
       const { compute, code } = feature as { readonly compute: Code; readonly code?: CodeOptions };
-      return { type, kind, compute: describeCode(compute, code), fields: fieldSchemas(source, eventFields(feature)) };
+      return { type, kind, compute: describeCode(compute, code), fields: fieldSchemas(events, eventFields(feature)) };
     }
     case 'window': {
       const { aggregation, field, parameter, windowMs, where, code } = feature;
@@ -161,7 +176,7 @@ function featureData(feature: Feature, { source, features }: FeatureView): Featu
         ...(field === undefined ? {} : { of: field }),
         ...(parameter === undefined ? {} : { parameter }),
         ...(where === undefined ? {} : { where: describeCode(where as Code, code) }),
-        fields: fieldSchemas(source, filtered === undefined ? undefined : [...own, ...filtered]),
+        fields: fieldSchemas(events, filtered === undefined ? undefined : [...own, ...filtered]),
       };
     }
     case 'session':

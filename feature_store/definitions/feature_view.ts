@@ -13,6 +13,7 @@ import {
   type WindowFeature,
 } from './feature.ts';
 import { aggregationProblem, fieldTypeOf, joinKeyTypeOf, typeProblem } from './field_types.ts';
+import { type EventSources, joinProblems, joinSources, type ViewSource } from './joined_sources.ts';
 import type { QualityRule } from './rules/quality_rule.ts';
 import { contractProblems, type ViewContract } from './rules/view_contract.ts';
 import type { Entity, EventSource, JoinKeyType } from './sources/source.ts';
@@ -31,7 +32,10 @@ export interface FeatureViewSpec<Name extends string> {
   readonly name: string;
   readonly version: number;
   readonly entity: Entity;
-  readonly source: EventSource;
+  /**
+   * Where its events come from; of several sources, `[purchases, refunds]`, the view sees the events of all. Each has the entity's join keys, and a field of one name is of one type in all of them; `event_type` says which an event is of.
+   */
+  readonly source: EventSource | EventSources;
   /** How long a row may be served after its event. */
   readonly ttl: Duration;
   readonly owner: string;
@@ -48,14 +52,19 @@ export interface FeatureViewSpec<Name extends string> {
 
 declare const ROW: unique symbol;
 
-/** A set of features of one entity, computed from one source: the unit that is versioned, stored and served together. */
+/** A set of features of one entity, computed from the same events: the unit that is versioned, stored and served together. */
 export interface FeatureView<Name extends string = string, Row = Readonly<Record<Name, FeatureValue>>>
   extends ViewReference,
     KeyedEntity {
   /** Only types know it: the values of a row. */
   readonly [ROW]?: Row;
   readonly name: string;
-  readonly source: EventSource;
+  /** As it was declared. */
+  readonly source: EventSource | EventSources;
+  /** The same as a list, in order of name. */
+  readonly sources: EventSources;
+  /** What its events have in common, whatever source they are of. */
+  readonly events: ViewSource;
   readonly ttlMs: number;
   readonly owner: string;
   readonly description: string;
@@ -69,6 +78,10 @@ export interface FeatureView<Name extends string = string, Row = Readonly<Record
   /** Those of them that depend on when they are looked at. */
   readonly asOfOrder: readonly Name[];
 }
+
+/** Says whether a view is computed from events of a source. */
+export const readsSource = ({ sources }: Pick<FeatureView, 'sources'>, name: string): boolean =>
+  sources.some((source) => source.name === name);
 
 /** The values of one row of a view, as its features declare them: `{ count_1h: number; top_device: string | null }`. */
 export type RowOf<V> = V extends { readonly [ROW]?: infer Row } ? NonNullable<Row> : never;
@@ -93,22 +106,25 @@ export function featureView<F extends Readonly<Record<string, Feature>>>(
 function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureView<Name> {
   const { ttl, ...rest } = spec;
   const id = viewId({ view: spec.name, version: spec.version });
-  const problems: string[] = [];
+  const sources = ([spec.source].flat() as EventSource[]).sort(byName) as unknown as EventSources;
+  const problems = joinProblems(sources).map((problem) => `view ${id}: ${problem}`);
+  if (sources.length === 0) throw new DefinitionError(problems, definedIn());
+  const events = joinSources(sources);
   if (!NAME.test(spec.name)) problems.push(`view "${spec.name}": a name is lower-case letters, digits and _`);
   if (!Number.isInteger(spec.version) || spec.version < 1) problems.push(`view ${id}: version must be 1 or more`);
-  const fields = Object.keys(spec.source.schema.shape);
-  const missingKeys = spec.entity.joinKeys.filter((key) => !fields.includes(key));
-  if (missingKeys.length > 0)
-    problems.push(`view ${id}: join key ${missingKeys} is not a field of ${spec.source.name}`);
-  const joinKeyTypes = spec.entity.joinKeys.map((key) => joinKeyTypeOf(spec.source.schema, key));
-  problems.push(...entityProblems(spec, joinKeyTypes).map((problem) => `view ${id}: ${problem}`));
+  for (const { name, schema } of sources) {
+    const missingKeys = spec.entity.joinKeys.filter((key) => schema.shape[key] === undefined);
+    if (missingKeys.length > 0) problems.push(`view ${id}: join key ${missingKeys} is not a field of ${name}`);
+  }
+  const joinKeyTypes = spec.entity.joinKeys.map((key) => joinKeyTypeOf(events.schema, key));
+  problems.push(...entityProblems(spec.entity, events, joinKeyTypes).map((problem) => `view ${id}: ${problem}`));
   const features = Object.entries<Feature>(spec.features);
   problems.push(...tagProblems(spec.tags ?? []).map((problem) => `view ${id}: ${problem}`));
   if (features.length === 0) problems.push(`view ${id} has no features`);
   for (const [name, feature] of features) {
     if (!NAME.test(name)) problems.push(`view ${id}: feature "${name}" must be lower-case letters, digits and _`);
     problems.push(
-      ...problemsOf(feature, spec.source, spec.features).map((problem) => `view ${id}, feature ${name}: ${problem}`),
+      ...problemsOf(feature, events, spec.features).map((problem) => `view ${id}, feature ${name}: ${problem}`),
     );
   }
   for (const [name, rule] of Object.entries(spec.rules ?? {})) {
@@ -120,16 +136,16 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   }
   const names = Object.keys(spec.features);
   problems.push(...contractProblems(spec.contract ?? {}, names).map((problem) => `view ${id}, ${problem}`));
-  for (const { version, upgrade, uses } of spec.source.earlier ?? []) {
-    const found = codeProblems(upgrade as Code, uses === undefined ? {} : { uses });
-    problems.push(
-      ...found.map((problem) => `view ${id}, source ${spec.source.name}, upgrade of ${version}: ${problem}`),
-    );
-  }
-  if (spec.mode === 'batch' && spec.source.history === undefined) {
-    problems.push(`view ${id} is computed in batch: its source ${spec.source.name} needs a history`);
+  for (const { name, earlier = [], history } of sources) {
+    for (const { version, upgrade, uses } of earlier) {
+      const found = codeProblems(upgrade as Code, uses === undefined ? {} : { uses });
+      problems.push(...found.map((problem) => `view ${id}, source ${name}, upgrade of ${version}: ${problem}`));
+    }
+    if (spec.mode === 'batch' && history === undefined)
+      problems.push(`view ${id} is computed in batch: its source ${name} needs a history`);
   }
   if (spec.mode === 'push') {
+    if (sources.length > 1) problems.push(`view ${id}: rows of a view of mode push have the form of one source`);
     const kept = features.filter(([, { kind }]) => kind === 'window' || kind === 'session' || kind === 'previous');
     for (const [name, { kind }] of kept)
       problems.push(
@@ -143,10 +159,24 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
   const { rules = {}, contract, mode = 'streaming', tags = [] } = spec;
   return definitionOfKind('view', {
-    ...{ ...rest, rules, contract, mode, tags, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
+    ...{
+      ...rest,
+      sources,
+      events,
+      rules,
+      contract,
+      mode,
+      tags,
+      view: spec.name,
+      ttlMs: durationMs(ttl),
+      expressionOrder,
+      asOfOrder,
+    },
     joinKeyTypes: joinKeyTypes as readonly JoinKeyType[],
   });
 }
+
+const byName = (a: EventSource, b: EventSource): number => (a.name < b.name ? -1 : 1);
 
 const TAG = /^[a-z0-9][a-z0-9_.:-]{0,63}$/;
 
@@ -157,10 +187,7 @@ function tagProblems(tags: readonly string[]): string[] {
   return new Set(tags).size < tags.length ? [...problems, 'a tag is given twice'] : problems;
 }
 
-function entityProblems(
-  { entity, source }: Pick<FeatureViewSpec<string>, 'entity' | 'source'>,
-  types: readonly (JoinKeyType | undefined)[],
-): string[] {
+function entityProblems(entity: Entity, source: ViewSource, types: readonly (JoinKeyType | undefined)[]): string[] {
   const problems: string[] = [];
   if (!NAME.test(entity.name)) problems.push(`entity "${entity.name}": a name is lower-case letters, digits and _`);
   if (entity.joinKeys.length === 0) problems.push(`entity ${entity.name} has no join keys`);
@@ -185,7 +212,7 @@ function dependOnTime<Name extends string>(
   return order.filter((name) => found.has(name));
 }
 
-function problemsOf(feature: Feature, { schema }: EventSource, all: Readonly<Record<string, Feature>>): string[] {
+function problemsOf(feature: Feature, { schema }: ViewSource, all: Readonly<Record<string, Feature>>): string[] {
   const fields = Object.keys(schema.shape);
   const noField = (name: string, besides = ''): string =>
     `there is no field "${name}"${besides}; the source has ${fields.join(', ')}`;
@@ -306,7 +333,7 @@ export function describeView(view: FeatureView): ViewDescription {
     mode: view.mode,
     entity: view.entity.name,
     joinKeys: view.entity.joinKeys,
-    source: view.source.name,
+    source: view.events.name,
     owner: view.owner,
     description: view.description,
     tags: view.tags,

@@ -57,7 +57,7 @@ export class PushRows {
     this.#view = view;
     this.#stores = stores;
     this.#clock = clock;
-    this.#validate = createEventValidator([view.source], { allowedLatenessMs: Number.POSITIVE_INFINITY });
+    this.#validate = createEventValidator(view.sources, { allowedLatenessMs: Number.POSITIVE_INFINITY });
     this.#computation = new ViewComputation(view, 0);
   }
 
@@ -76,7 +76,8 @@ export class PushRows {
   }
 
   #rowOf(row: Readonly<Record<string, unknown>>, computedAtMs: number): FeatureRow | Pick<RefusedRow, 'problems'> {
-    const { source, entity, view, version, rules } = this.#view;
+    const { entity, view, version, rules } = this.#view;
+    const [source] = this.#view.sources;
     const [type, ...others] = source.eventTypes;
     const refuse = (field: string, problem: string) => ({ problems: [{ field, problem }] });
     try {

@@ -8,7 +8,7 @@ import { parseUtcTime } from '#kernel/times/utc_time';
 import { checkContract } from '../contracts/check_contract.ts';
 import { DefinitionError } from '../definitions/errors.ts';
 import type { FeatureView, RowOf } from '../definitions/feature_view.ts';
-import type { EventFields } from '../definitions/sources/source.ts';
+import type { EventFields, EventSource } from '../definitions/sources/source.ts';
 import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/values/entity_key.ts';
 import { type FeatureRow, type FeatureValue, viewId } from '../definitions/values/feature_row.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
@@ -61,7 +61,7 @@ export class FeatureTest {
     const allowedLatenessMs = durationMs(allowedLateness);
     this.#views = views;
     this.#nowMs = timeOf(now);
-    this.#validate = createEventValidator([...new Set(views.map(({ source }) => source))], { allowedLatenessMs });
+    this.#validate = createEventValidator([...new Set(views.flatMap(({ sources }) => sources))], { allowedLatenessMs });
     this.#computations = new Map(views.map((view) => [view, new ViewComputation(view, allowedLatenessMs)]));
     for (const view of views) this.#known.set(view, new Map());
   }
@@ -98,7 +98,8 @@ export class FeatureTest {
       this.#seen.add(identity);
       taken += 1;
       for (const view of this.#views) {
-        if (view.source.eventTypes.includes(String(fields.event_type))) this.#count(view, fields);
+        const source = view.sources.find(({ eventTypes }) => eventTypes.includes(String(fields.event_type)));
+        if (source !== undefined) this.#count(view, source, fields);
       }
     }
     return taken;
@@ -146,14 +147,14 @@ export class FeatureTest {
       .map(({ term, feature }) => (feature === undefined ? term : `${term} ${feature}`));
   }
 
-  #count(view: FeatureView, event: EventFields): void {
+  #count(view: FeatureView, source: EventSource, event: EventFields): void {
     const computation = this.#computations.get(view) as ViewComputation;
     const entities = this.#known.get(view) as Map<EntityKey, Known>;
     const key = entityKeyOf(view.entity, event);
     const known: Known = entities.get(key) ?? {
       ...{ state: emptyEntityState(), values: {}, atMs: Number.NEGATIVE_INFINITY, eventMs: Number.NEGATIVE_INFINITY },
     };
-    const time = eventTimeOf(event, view.source, this.#nowMs);
+    const time = eventTimeOf(event, source, this.#nowMs);
     if ('problem' in time) throw new DefinitionError([time.problem]);
     const { timeMs } = time;
     known.eventMs = Math.max(known.eventMs, timeMs);

@@ -1,6 +1,6 @@
 import { type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import { entityKeyOf } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
@@ -10,6 +10,7 @@ import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { dateOf } from '#pipelines/archive/archived_event';
 import type { DecodedEvent } from '#pipelines/events/decode_events';
 import { archiveCursor, type HistoryCursor } from '#pipelines/io/history/history_cursors';
+import { oldestOf } from '#pipelines/io/history/merged_history';
 import { type HistoryDeps, openHistory } from '#pipelines/io/history/open_history';
 import { EntityBuckets } from './entity_buckets.ts';
 
@@ -36,7 +37,7 @@ const EVENTS_A_REPORT = 100_000;
  * Computes two definitions on the same history and compares them. Their events are read once, in the order of their arrival, and put on disk by entity.
  *
  * @param onProgress - called every so many events
- * @returns undefined where neither an archive nor a history of the source is there
+ * @returns undefined where there is neither an archive nor a history of each source
  */
 export async function compareViews(
   deps: ComparisonDeps,
@@ -48,13 +49,13 @@ export async function compareViews(
   const fromMs = range.sinceMs - comparison.horizonMs;
   const opened = await openEvents(deps, before, fromMs);
   if (opened === undefined) return undefined;
-  const { cursor, from, gaps } = opened;
+  const { cursors, from, gaps } = opened;
   const buckets = await EntityBuckets.create<Omit<FoundEvent, 'from'>>(BUCKETS);
   let events = 0;
   try {
-    for (let next = await cursor.peek(); next !== undefined; next = await cursor.peek()) {
-      cursor.take();
-      const { element } = next;
+    for (let oldest = await oldestOf(cursors); oldest !== undefined; oldest = await oldestOf(cursors)) {
+      oldest.cursor.take();
+      const { element } = oldest.next;
       const key = entityOf(before, element, deps.erasures);
       if (key === undefined || element.ok !== true) continue;
       const { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs } = element;
@@ -77,26 +78,30 @@ export async function compareViews(
 
 async function openEvents(
   deps: ComparisonDeps,
-  { source }: FeatureView,
+  { sources, events }: FeatureView,
   fromMs: number,
-): Promise<{ readonly cursor: HistoryCursor; readonly from: string; readonly gaps: readonly string[] } | undefined> {
+): Promise<
+  { readonly cursors: readonly HistoryCursor[]; readonly from: string; readonly gaps: readonly string[] } | undefined
+> {
   const { archive } = deps;
   const list = archive === undefined ? undefined : await readList(archive);
   if (archive !== undefined && list !== undefined) {
-    const of = { ...deps, place: archive, sources: [source], sinceDate: dateOf(fromMs) };
+    const of = { ...deps, place: archive, sources, sinceDate: dateOf(fromMs) };
     const gaps = gapsOf(list).filter(({ untilMs }) => untilMs > fromMs);
-    return { cursor: archiveCursor(of)(undefined), from: 'archive', gaps: gaps.map(({ reason }) => reason) };
+    return { cursors: [archiveCursor(of)(undefined)], from: 'archive', gaps: gaps.map(({ reason }) => reason) };
   }
-  if (source.history === undefined) return undefined;
-  const cursor = openHistory(source.history, [source], deps)(undefined);
-  return { cursor, from: `history of ${source.name}`, gaps: [] };
+  const cursors = sources.flatMap((source) =>
+    source.history === undefined ? [] : [openHistory(source.history, [source], deps)(undefined)],
+  );
+  if (cursors.length < sources.length) return undefined;
+  return { cursors, from: `history of ${events.name}`, gaps: [] };
 }
 
 /** Returns the entity of an event that the view counts; undefined where it counts none, or the entity was erased. */
-function entityOf({ entity, source }: FeatureView, element: DecodedEvent, erasures: Erasures) {
-  if (element.ok !== true || element.source !== source.name) return undefined;
+function entityOf(view: FeatureView, element: DecodedEvent, erasures: Erasures) {
+  if (element.ok !== true || !readsSource(view, element.source)) return undefined;
   try {
-    const key = entityKeyOf(entity, element.event);
+    const key = entityKeyOf(view.entity, element.event);
     return erasures.isErased(key, element.knownAtMs) ? undefined : key;
   } catch (error) {
     if (error instanceof EntityKeyError) return undefined;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ReadRow, Row } from '#connectors/files/formats';
 import { isTextFile } from '#connectors/files/history_files';
 import type { PartitionValues } from '#connectors/files/partition_values';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import { type RowLayout, unitOf } from '#feature_store/definitions/sources/row_layout';
 import type { EventSource, JoinKeyType } from '#feature_store/definitions/sources/source';
 import { joinKeyValue } from '#feature_store/definitions/values/entity_key';
@@ -244,7 +244,7 @@ const refusedRow = ({ ok, reason, text, ...encoding }: Extract<ReadRow, { ok: fa
 const joinKeysOf = (source: EventSource, views: readonly FeatureView[]): ReadonlyMap<string, JoinKeyType> =>
   new Map(
     views
-      .filter((view) => view.source.name === source.name)
+      .filter((view) => readsSource(view, source.name))
       .flatMap(({ entity, joinKeyTypes }) =>
         entity.joinKeys.map((key, index) => [key, joinKeyTypes[index] as JoinKeyType] as const),
       ),

@@ -4,7 +4,7 @@ import { isInText } from '#connectors/entity_mention';
 import { recordsOfTopic } from '#connectors/records/topic_records';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import { type EntityKey, entityKeyOf, parseEntityKey } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
@@ -82,16 +82,15 @@ async function readKept(
   const gaps = list === undefined ? [] : gapsOf(list).filter(({ untilMs }) => untilMs > sinceMs);
   const events: FoundEvent[] = [];
   const cursors: { readonly cursor: HistoryCursor; readonly from: string; count: number }[] = [];
-  const { history } = view.source;
-  if (history !== undefined && (list === undefined || gaps.length > 0 || view.mode === 'batch')) {
-    const cursor = openHistory(history, [view.source], deps)(undefined);
-    cursors.push({ cursor, from: `history of ${view.source.name}`, count: 0 });
+  for (const source of view.sources) {
+    if (source.history === undefined || !(list === undefined || gaps.length > 0 || view.mode === 'batch')) continue;
+    const cursor = openHistory(source.history, [source], deps)(undefined);
+    cursors.push({ cursor, from: `history of ${source.name}`, count: 0 });
   }
   const scan = new EntityScan(plainIds(view, entityKey));
   if (deps.archive !== undefined && list !== undefined) {
     const sinceDate = Number.isFinite(sinceMs) ? dateOf(sinceMs) : undefined;
-    const sources = [view.source];
-    const open = archiveCursor({ ...deps, place: deps.archive, sources, sinceDate, readFile: scan.read });
+    const open = archiveCursor({ ...deps, place: deps.archive, sources: view.sources, sinceDate, readFile: scan.read });
     cursors.push({ cursor: open(undefined), from: 'archive', count: 0 });
   }
   try {
@@ -123,11 +122,11 @@ const foundEvent = (element: UsableEvent, from: string, place: string | undefine
   return { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs, traceparent, from, place };
 };
 
-function membership({ entity, source }: FeatureView, key: EntityKey, erasures: Erasures): IsOfEntity {
+function membership(view: FeatureView, key: EntityKey, erasures: Erasures): IsOfEntity {
   return (element): element is UsableEvent => {
-    if (element.ok !== true || element.source !== source.name) return false;
+    if (element.ok !== true || !readsSource(view, element.source)) return false;
     try {
-      return entityKeyOf(entity, element.event) === key && !erasures.isErased(key, element.knownAtMs);
+      return entityKeyOf(view.entity, element.event) === key && !erasures.isErased(key, element.knownAtMs);
     } catch (error) {
       if (error instanceof EntityKeyError) return false;
       throw error;
@@ -160,7 +159,7 @@ async function readTail(
     readonly isIn: IsOfEntity;
   },
 ): Promise<readonly FoundEvent[]> {
-  const decode = createEventDecoder([view.source], clock);
+  const decode = createEventDecoder(view.sources, clock);
   const found: { readonly event: FoundEvent; readonly record: LogRecord }[] = [];
   const reading = recordsOfTopic(broker, topic, (partition) => {
     const position = list?.partitions[partition]?.position;
@@ -192,7 +191,7 @@ async function readRefused(
 ): Promise<readonly RefusedRecord[]> {
   const { mention } = dataSubject(entityKey, views);
   const erasedAtMs = erasures.erasedAtMs(entityKey) ?? Number.NEGATIVE_INFINITY;
-  const types: ReadonlySet<unknown> = new Set(view.source.eventTypes);
+  const types: ReadonlySet<unknown> = new Set(view.events.eventTypes);
   const refused: RefusedRecord[] = [];
   for await (const records of recordsOfTopic(broker, topic, () => startAt(sinceMs))) {
     for (const record of records) {
@@ -208,9 +207,10 @@ async function readRefused(
 }
 
 /** Returns what a refused event calls itself, as far as it can be read. */
-function namedIn({ source }: FeatureView, { payload }: DeadLetter): { readonly id?: string; readonly type?: unknown } {
+function namedIn({ sources }: FeatureView, { payload }: DeadLetter): { readonly id?: string; readonly type?: unknown } {
   try {
     const fields = JSON.parse(payload) as Readonly<Record<string, unknown>>;
+    const source = sources.find(({ eventTypes }) => eventTypes.includes(String(fields.event_type))) ?? sources[0];
     const id = fields[source.eventIdField];
     return { ...(typeof id === 'string' ? { id } : {}), type: fields.event_type };
   } catch {

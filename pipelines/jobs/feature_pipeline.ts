@@ -4,8 +4,9 @@ import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { shownPath } from '#connectors/files/history_files';
 import { DefinitionError } from '#feature_store/definitions/errors';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import {
+  type Entity,
   type EventSource,
   filesOfHistory,
   type History,
@@ -113,7 +114,7 @@ export function buildFeaturePipeline(
     log: deps.log,
     offsetOutOfRange: settings.offsetOutOfRange ?? 'fail',
     ...(settings.unreadableBatches === 'dead_letter' ? { unreadable: unreadableEvent } : {}),
-    decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock, deps.erasures),
+    decode: createEventDecoder([...new Set(views.flatMap((view) => view.sources))], clock, deps.erasures),
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });
   const records = root.apply(read(settings.rawEventsTopic, source, 'ReadEvents'));
@@ -158,19 +159,21 @@ export interface BackfillProgress {
 
 /** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
-  const sources = [...new Set(deps.views.map((view) => view.source))];
-  const { archive, onRefused } = settings;
+  const sources = [...new Set(deps.views.flatMap((view) => view.sources))];
+  const { archive, history, onRefused } = settings;
   const sinks = sinksOfBackfill(deps, settings);
-  if (archive !== undefined) {
-    const events = readWithArchive(root, archive, sources, deps, settings);
+  // Events of a view that come from several histories are read in the order of their times: none waits long for the others.
+  const areJoined = history === undefined && deps.views.some((view) => view.sources.length > 1);
+  if (archive !== undefined || areJoined) {
+    const events = readInOrder(root, archive, sources, deps, settings);
     computeFeatures(events, deps, settings, false, onRefused, sinks);
     return;
   }
   // One history for all of them, or each its own.
   const parts =
-    settings.history === undefined
+    history === undefined
       ? sources.map((source) => ({ name: `History of ${source.name}`, history: historyOf(source), sources: [source] }))
-      : [{ name: 'ReadHistory', history: settings.history, sources }];
+      : [{ name: 'ReadHistory', history, sources }];
   const collections = parts.map((part) => readHistory(root, part, deps, settings));
   const [only, ...others] = collections;
   const records = only !== undefined && others.length === 0 ? only : flatten(collections, 'AllHistory');
@@ -205,10 +208,10 @@ interface Sinks {
   readonly offline: Pick<OfflineStore, 'write'>;
 }
 
-/** The histories of the sources, and the archive after them, as one. */
-function readWithArchive(
+/** The histories of the sources, and the archive after them where there is one, as one. */
+function readInOrder(
   root: PipelineRoot,
-  place: ArchivePlace,
+  place: ArchivePlace | undefined,
   sources: readonly EventSource[],
   { offline, clock, views }: FeatureDeps,
   { history: given, outOfOrderMs, fileSystems, onProgress, onCaughtUp, archiveUntil: until }: BackfillSettings,
@@ -217,10 +220,12 @@ function readWithArchive(
     openHistory(history, of, { offline, clock, views, fileSystems, outOfOrderMs });
   const own =
     given === undefined
-      ? sources.flatMap((source) => (source.history === undefined ? [] : [cursorOf(source.history, [source])]))
+      ? sources.flatMap((source) =>
+          place !== undefined && source.history === undefined ? [] : [cursorOf(historyOf(source), [source])],
+        )
       : [cursorOf(given, sources)];
   const merged = new MergedHistory({
-    histories: [...own, archiveCursor({ place, sources, outOfOrderMs, until })],
+    histories: place === undefined ? own : [...own, archiveCursor({ place, sources, outOfOrderMs, until })],
     outOfOrderMs,
     ...(onProgress === undefined ? {} : { onProgress }),
     ...(onCaughtUp === undefined ? {} : { onCaughtUp }),
@@ -284,19 +289,15 @@ function computeFeatures(
   const dead = [valid.dead];
   const entities = [...new Map(views.map(({ entity }) => [entity.name, entity])).values()];
   for (const [index, view] of views.entries()) {
-    const reportedBy = views
-      .slice(0, index)
-      .flatMap(({ source, entity }) => (source.name === view.source.name ? [entity] : []));
+    const reportedBy = entitiesBySource(views.slice(0, index), view);
     const id = viewId(view);
     // An event that identifies no entity is one dead letter, not one for each view.
-    const [reporter] = views.filter(
-      ({ entity, source }) => entity.name === view.entity.name && source.name === view.source.name,
-    );
+    const reports = view.sources.filter(({ name }) => reporterOf(views, view.entity, name) === view);
     const keyed = usable
       .apply(filter((element) => isFor(view, element), `Events for ${id}`))
       .apply(
         parDoTagged(
-          new KeyByEntity(view, reporter === view, metrics),
+          new KeyByEntity(view, new Set(reports.map(({ name }) => name)), metrics),
           { dead: DEAD },
           { name: `Key ${id} by ${view.entity.name}`, coder: keyedCoder() },
         ),
@@ -347,5 +348,14 @@ function computeFeatures(
 }
 
 /** An erasure is for every view of its entity. */
-const isFor = ({ entity, source }: FeatureView, element: Usable): boolean =>
-  element.ok === 'erasure' ? entityOf(element.entityKey) === entity.name : element.source === source.name;
+const isFor = (view: FeatureView, element: Usable): boolean =>
+  element.ok === 'erasure' ? entityOf(element.entityKey) === view.entity.name : readsSource(view, element.source);
+
+const reporterOf = (views: readonly FeatureView[], of: Entity, source: string): FeatureView | undefined =>
+  views.find((view) => view.entity.name === of.name && readsSource(view, source));
+
+/** The entities of views before one, by the sources that they have in common with it. */
+const entitiesBySource = (before: readonly FeatureView[], { sources }: FeatureView) =>
+  new Map(
+    sources.map(({ name }) => [name, before.filter((view) => readsSource(view, name)).map(({ entity }) => entity)]),
+  );

@@ -87,7 +87,11 @@ export interface ComputedRow {
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 
-const identityOf = ({ eventId, userId }: UsableEvent): EventIdentity => ({ eventId, userId });
+/** Ids of two sources are no more equal than orders and refunds with a number of their own. */
+const identityIn = ({ sources }: FeatureView): ((event: UsableEvent) => EventIdentity) =>
+  sources.length === 1
+    ? ({ eventId, userId }) => ({ eventId, userId })
+    : ({ eventId, userId, source }) => ({ eventId, userId: JSON.stringify([source, userId ?? null]) });
 
 /** So long after a change is due it is written although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
@@ -120,10 +124,10 @@ export interface ComputeSettings {
   /** Ids of views that start again although they had stopped. */
   readonly resumedViews?: readonly string[] | undefined;
   /**
-   * Entities of views before this one with the same source, whose views report that an event is repeated or late, where the event identifies one of
+   * By source, entities of views before this one with that source, whose views report that an event is repeated or late, where the event identifies one of
    * them: lateness and repetition are the same in all views, and are reported once. Default: none.
    */
-  readonly reportedBy?: readonly Entity[];
+  readonly reportedBy?: ReadonlyMap<string, readonly Entity[]>;
 }
 
 /** Everything that is remembered of an entity, in one place: it is all needed at each event. */
@@ -229,7 +233,8 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly #maxIds: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
-  readonly #reportedBy: readonly Entity[];
+  readonly #identityOf: (event: UsableEvent) => EventIdentity;
+  readonly #reportedBy: ReadonlyMap<string, readonly Entity[]>;
   readonly #log: Logger;
   readonly #erasures: Erasures;
   /** Other entities that the view's events name. */
@@ -247,14 +252,15 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
 
   constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
-    this.#reportedBy = settings.reportedBy ?? [];
+    this.#identityOf = identityIn(view);
+    this.#reportedBy = settings.reportedBy ?? new Map();
     this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
     this.remembered = valueState(
       'remembered',
       rememberedSchema(this.#computation.layout, (value) => this.#forgetOthers(value)),
     );
     this.#others = (deps.entities ?? []).filter(
-      ({ name, joinKeys }) => name !== view.entity.name && joinKeys.every((key) => key in view.source.schema.shape),
+      ({ name, joinKeys }) => name !== view.entity.name && joinKeys.every((key) => key in view.events.schema.shape),
     );
     this.#allowedLatenessMs = settings.allowedLatenessMs;
     this.#maxIds = settings.maxIdsPerEntity ?? MOST_IDS;
@@ -314,7 +320,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       ...{ entity: emptyEntityState(), seen: noIds(), outlived: this.#erasures.newestMs },
     };
     remembered.seen = currentIds(remembered.seen);
-    const identity = identityOf(value);
+    const identity = this.#identityOf(value);
     const content = contentHash(value.event);
     const fate = fateOf(remembered.seen, identity, content);
     if (fate === 'conflict') {
@@ -419,8 +425,8 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   }
 
   /** Whether no other view reports that the event is repeated or late. */
-  #reports({ event }: UsableEvent): boolean {
-    return !this.#reportedBy.some((entity) => identifies(entity, event));
+  #reports({ source, event }: UsableEvent): boolean {
+    return this.#reportedBy.get(source)?.some((entity) => identifies(entity, event)) !== true;
   }
 
   /** An event that the view's own functions cannot take. */

@@ -13,11 +13,11 @@ type Usable = UsableEvent | ErasedEntity;
 /** Keys events by a view's entity; one that identifies no entity goes to the dead letters, naming entity and field. */
 export class KeyByEntity implements DoFn<Usable, KV<EntityKey, Usable>> {
   readonly #entity: FeatureView['entity'];
-  readonly #reports: boolean;
+  readonly #reports: ReadonlySet<string>;
   readonly #metrics: FeatureMetrics;
 
-  /** @param reports - false: another view of the same entity and source reports what is refused */
-  constructor({ entity }: Pick<FeatureView, 'entity'>, reports: boolean, metrics: FeatureMetrics) {
+  /** @param reports - sources whose refused events it reports: those of the others another view of the same entity reports */
+  constructor({ entity }: Pick<FeatureView, 'entity'>, reports: ReadonlySet<string>, metrics: FeatureMetrics) {
     this.#entity = entity;
     this.#reports = reports;
     this.#metrics = metrics;
@@ -33,7 +33,7 @@ export class KeyByEntity implements DoFn<Usable, KV<EntityKey, Usable>> {
       key = entityKeyOf(this.#entity, value.event);
     } catch (error) {
       if (!(error instanceof EntityKeyError)) throw error;
-      if (this.#reports) this.#refuse(value, error.message, context);
+      if (this.#reports.has(value.source)) this.#refuse(value, error.message, context);
       return;
     }
     context.output({ key, value });

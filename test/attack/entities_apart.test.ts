@@ -185,7 +185,7 @@ test.each(['memory', 'redis'] as const)(
             refused += 1;
             continue;
           }
-          const view = views.find(({ source }) => source.eventTypes[0] === event.type) as FeatureView;
+          const view = views.find(({ events }) => events.eventTypes[0] === event.type) as FeatureView;
           const escaped = ids.map((part) =>
             typeof part === 'number'
               ? `#${part}`

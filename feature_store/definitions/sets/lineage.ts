@@ -31,15 +31,15 @@ export function lineageOf(view: FeatureView, name: string): FeatureLineage | und
     }
   };
   visit(name);
-  const { source, entity } = view;
+  const { events, entity } = view;
   return {
     feature: name,
     view: viewId(view),
     entity: entity.name,
     features: [...features],
     fields: [...fields],
-    source: source.name,
-    eventTypes: source.eventTypes,
+    source: events.name,
+    eventTypes: events.eventTypes,
   };
 }
 

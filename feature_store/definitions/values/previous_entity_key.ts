@@ -3,9 +3,12 @@ import type { EventSource } from '../sources/source.ts';
 import { type EntityKey, entityKeyFromValues, joinKeyValue, type KeyedEntity } from './entity_key.ts';
 
 /** Says of each join key whether events may lack it: such a key was `undefined` or `null`, as an id may be. */
-export const optionalJoinKeys = ({ entity, source }: KeyedEntity & { readonly source: EventSource }): boolean[] =>
+export const optionalJoinKeys = ({
+  entity,
+  events,
+}: KeyedEntity & { readonly events: Pick<EventSource, 'schema'> }): boolean[] =>
   entity.joinKeys.map((field) => {
-    const held = source.schema.shape[field] as { safeParse(value: unknown): { readonly success: boolean } } | undefined;
+    const held = events.schema.shape[field] as { safeParse(value: unknown): { readonly success: boolean } } | undefined;
     return held?.safeParse(undefined).success === true || held?.safeParse(null).success === true;
   });
 
@@ -15,7 +18,7 @@ export const optionalJoinKeys = ({ entity, source }: KeyedEntity & { readonly so
  * @returns the key as it is now, or why that is ambiguous
  */
 export function entityKeyFromPrevious(
-  of: KeyedEntity & { readonly source: EventSource },
+  of: KeyedEntity & { readonly events: Pick<EventSource, 'schema'> },
   previous: string,
 ): { readonly key: EntityKey } | { readonly problem: string } {
   const { joinKeys } = of.entity;

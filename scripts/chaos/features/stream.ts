@@ -56,8 +56,8 @@ class Life {
     refuse: (letter: DeadLetter) => void,
   ) {
     const clock = { now: () => processingTime(this.nowMs) };
-    const [{ source }] = views as readonly [FeatureView];
-    this.#decode = createEventDecoder([source], clock);
+    const [{ sources }] = views as readonly [FeatureView];
+    this.#decode = createEventDecoder(sources, clock);
     const parDo = (name: string, doFn: DoFn<never, unknown>, input: string, main: string): PlanTransform => ({
       ...{ kind: 'parDo', name, doFn, input, main, tagged: { [DEAD.id]: 'dead' }, sideInputs: [] },
       allowedLatenessMs: 0,
@@ -74,11 +74,18 @@ class Life {
       ),
     ];
     const settings = { allowedLatenessMs: ALLOWED_LATENESS_MS, isLive };
+    const names = sources.map(({ name }) => name);
     for (const [index, view] of views.entries()) {
-      const reportedBy = views.slice(0, index).map(({ entity }) => entity);
+      const before = views.slice(0, index).map(({ entity }) => entity);
+      const reportedBy = new Map(names.map((name) => [name, before]));
       const compute = new ComputeFeatures(view, { metrics, log: silentLogger }, { ...settings, reportedBy });
       transforms.push(
-        parDo(`Key ${view.view}`, new KeyByEntity(view, index === 0, metrics) as never, 'valid', `keyed ${view.view}`),
+        parDo(
+          `Key ${view.view}`,
+          new KeyByEntity(view, new Set(index === 0 ? names : []), metrics) as never,
+          'valid',
+          `keyed ${view.view}`,
+        ),
         parDo(computeName(view), compute as never, `keyed ${view.view}`, 'rows'),
       );
     }

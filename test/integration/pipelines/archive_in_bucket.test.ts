@@ -56,7 +56,7 @@ const archive = (keepMs = 400 * DAY_MS): EventArchive =>
   new EventArchive(
     {
       ...{ broker, log: silentLogger, clock: systemClock, metrics: createMetricsRegistry({ process: false }) },
-      ...{ sources: [fraudView.source], fileSystems: () => files },
+      ...{ sources: fraudView.sources, fileSystems: () => files },
     },
     { topic: TOPIC, directory: prefix, flushEveryMs: 60_000, keepMs, owner: OWNER },
   );

@@ -172,7 +172,7 @@ test('keys of the release before are read where they can be told, and refused wh
       const pair = {
         ...viewBy(z.string()),
         ...sensor,
-        source: eventSource({ ...account.source, schema: z.object({ k0: z.string(), k1: z.string() }) }),
+        events: { ...account.events, schema: z.object({ k0: z.string(), k1: z.string() }) },
       };
       const read = entityKeyFromPrevious(pair, before({ k0: id, k1: 'm' }, ['k0', 'k1']));
       // For a while `\` and `|` of a part had `\` before them: whether a `\` there is one of the id is ambiguous.

@@ -44,7 +44,7 @@ function archive(keepMs = 400 * DAY_MS): EventArchive {
   return new EventArchive(
     {
       ...{ broker, log: silentLogger, clock: systemClock, metrics: createMetricsRegistry({ process: false }) },
-      ...{ sources: [fraudView.source], fileSystems: createFileSystems({}) },
+      ...{ sources: fraudView.sources, fileSystems: createFileSystems({}) },
     },
     { topic: TOPIC, directory: folder(), flushEveryMs: 60_000, keepMs },
   );
