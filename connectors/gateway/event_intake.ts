@@ -51,6 +51,7 @@ export type ReadIncoming = (body: Buffer | string) => Incoming;
 
 /** An id that was taken or is being taken. */
 interface Remembered {
+  readonly source: string;
   readonly userId: string | undefined;
   /** Of the content: another one under the same id is a conflict. */
   readonly content: number;
@@ -90,7 +91,7 @@ export class EventIntake {
   readonly #events: SendQueue;
   readonly #deadLetters: SendQueue;
   readonly #seen: Generations<Remembered>;
-  /** Some ids are those of several users: these are remembered under user and id. */
+  /** Some ids are those of several users or sources: these are remembered under source, user and id. */
   #areIdsShared = false;
   readonly #counters: ReturnType<typeof createCounters>;
   #enrichment = { atMs: Number.NaN, text: '' };
@@ -137,7 +138,12 @@ export class EventIntake {
       return { eventId, outcome: 'duplicate' as const };
     }
     const sending = this.#events.send(this.#recordOf(event, incoming, traceparent));
-    const remembered = this.#remember(event, held, { userId: event.userId, content, fate: sending });
+    const remembered = this.#remember(event, held, {
+      source: event.source,
+      userId: event.userId,
+      content,
+      fate: sending,
+    });
     try {
       await sending;
     } catch (error) {
@@ -179,7 +185,12 @@ export class EventIntake {
         const earlier = this.#ofUser(event, held);
         if (earlier === undefined) {
           records.push(this.#recordOf(event, incoming, traceparent));
-          const remembered = this.#remember(event, held, { userId: event.userId, content, fate: sending });
+          const remembered = this.#remember(event, held, {
+            source: event.source,
+            userId: event.userId,
+            content,
+            fate: sending,
+          });
           taken.push({ index, eventId, payload, remembered });
         } else {
           others.push(this.#repeat(results, index, eventId, { earlier, content, payload }));
@@ -259,22 +270,22 @@ export class EventIntake {
     }
   }
 
-  /** What is known of this user's id. @param held - under the id alone: it may be another user's */
-  #ofUser({ userId, eventId }: ValidEvent, held: Remembered | undefined): Remembered | undefined {
-    if (held !== undefined && held.userId === userId) return held;
-    return this.#areIdsShared ? this.#seen.get(keyOf(userId, eventId)) : undefined;
+  /** What is known of this user's id in this source. @param held - under the id alone: it may be another's */
+  #ofUser({ source, userId, eventId }: ValidEvent, held: Remembered | undefined): Remembered | undefined {
+    if (held !== undefined && held.userId === userId && held.source === source) return held;
+    return this.#areIdsShared ? this.#seen.get(keyOf(source, userId, eventId)) : undefined;
   }
 
-  /** Most ids are of one user: no other key is made then. */
-  #remember({ userId, eventId }: ValidEvent, held: Remembered | undefined, remembered: Remembered): Remembered {
+  /** Most ids are of one user and source: no other key is made then. */
+  #remember({ source, userId, eventId }: ValidEvent, held: Remembered | undefined, remembered: Remembered): Remembered {
     if (held !== undefined) this.#areIdsShared = true;
-    this.#seen.add(held === undefined ? eventId : keyOf(userId, eventId), remembered);
+    this.#seen.add(held === undefined ? eventId : keyOf(source, userId, eventId), remembered);
     return remembered;
   }
 
   /** Another event may have taken its place since. */
   #forget(eventId: string, remembered: Remembered): void {
-    for (const key of [eventId, keyOf(remembered.userId, eventId)]) {
+    for (const key of [eventId, keyOf(remembered.source, remembered.userId, eventId)]) {
       if (this.#seen.get(key) === remembered) this.#seen.delete(key);
     }
   }
@@ -369,7 +380,8 @@ export class EventIntake {
 const refusesEvent = (error: unknown): error is PlatformError => error instanceof PlatformError && isRefusal(error);
 
 /** No id holds NUL: what does is refused before. */
-const keyOf = (userId: string | undefined, eventId: string): string => `${userId ?? ''}\0${eventId}`;
+const keyOf = (source: string, userId: string | undefined, eventId: string): string =>
+  `${source}\0${userId ?? ''}\0${eventId}`;
 
 /** @throws {@link InvalidEventError} for bytes that are not UTF-8 */
 function readPlain(body: Buffer | string): Incoming {

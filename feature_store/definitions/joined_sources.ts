@@ -12,6 +12,16 @@ export interface ViewSource {
   readonly schema: z.ZodObject;
 }
 
+/**
+ * Returns what an event's id is unique among: its user's events; of a view with several sources, its user's events of its source, as orders and refunds may both have a number 1.
+ *
+ * @param source - the event's, by name
+ */
+export const idOwnerOf = (
+  { sources }: { readonly sources: EventSources },
+  { source, userId }: { readonly source: string; readonly userId: string | undefined },
+): string | undefined => (sources.length === 1 ? userId : JSON.stringify([source, userId ?? null]));
+
 /** One source or more. */
 export type EventSources = readonly [EventSource, ...EventSource[]];
 

@@ -11,6 +11,7 @@ import { FeatureComputationError } from '../errors.ts';
 /** An event of an entity as a pipeline has decoded it, and where it was found. */
 export interface FoundEvent {
   readonly eventId: string;
+  /** What its id is unique among. */
   readonly userId: string | undefined;
   readonly event: EventFields;
   readonly eventTimeMs: number;

@@ -84,7 +84,7 @@ export class FeatureTest {
   }
 
   /**
-   * Takes events as POST /ingest takes them: checked by their source's schema; a repeated id of a user counts once.
+   * Takes events as POST /ingest takes them: checked by their source's schema; a repeated id of a user counts once in its source.
    *
    * @returns how many were new
    * @throws InvalidEventError with every field that is wrong; FeatureComputationError when a feature's function fails
@@ -92,8 +92,8 @@ export class FeatureTest {
   ingest(...events: readonly EventFields[]): number {
     let taken = 0;
     for (const given of events) {
-      const { eventId, userId, fields } = this.#validate(given, this.#nowMs);
-      const identity = JSON.stringify([userId ?? null, eventId]);
+      const { eventId, source: type, userId, fields } = this.#validate(given, this.#nowMs);
+      const identity = JSON.stringify([type, userId ?? null, eventId]);
       if (this.#seen.has(identity)) continue;
       this.#seen.add(identity);
       taken += 1;

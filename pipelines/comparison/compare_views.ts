@@ -1,6 +1,7 @@
 import { type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
+import { idOwnerOf } from '#feature_store/definitions/joined_sources';
 import { entityKeyOf } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
@@ -58,7 +59,8 @@ export async function compareViews(
       const { element } = oldest.next;
       const key = entityOf(before, element, deps.erasures);
       if (key === undefined || element.ok !== true) continue;
-      const { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs } = element;
+      const { eventId, event, eventTimeMs, arrivedAtMs, knownAtMs } = element;
+      const userId = idOwnerOf(before, element);
       if (eventTimeMs < fromMs || eventTimeMs > range.untilMs) continue;
       await buckets.add(key, { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs });
       events += 1;

@@ -5,6 +5,7 @@ import { recordsOfTopic } from '#connectors/records/topic_records';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
+import { idOwnerOf } from '#feature_store/definitions/joined_sources';
 import { type EntityKey, entityKeyOf, parseEntityKey } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
@@ -102,7 +103,7 @@ async function readKept(
       if (!isIn(element)) continue;
       const of = cursors[all.indexOf(cursor)] as (typeof cursors)[number];
       of.count += 1;
-      events.push(foundEvent(element, of.from, next.place));
+      events.push(foundEvent(view, element, of.from, next.place));
     }
   } finally {
     await scan.close();
@@ -117,9 +118,19 @@ async function readKept(
 type UsableEvent = Extract<DecodedEvent, { readonly ok: true }>;
 type IsOfEntity = (element: DecodedEvent) => element is UsableEvent;
 
-const foundEvent = (element: UsableEvent, from: string, place: string | undefined): FoundEvent => {
-  const { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs, traceparent } = element;
-  return { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs, traceparent, from, place };
+const foundEvent = (view: FeatureView, element: UsableEvent, from: string, place: string | undefined): FoundEvent => {
+  const { eventId, event, eventTimeMs, arrivedAtMs, knownAtMs, traceparent } = element;
+  return {
+    eventId,
+    userId: idOwnerOf(view, element),
+    event,
+    eventTimeMs,
+    arrivedAtMs,
+    knownAtMs,
+    traceparent,
+    from,
+    place,
+  };
 };
 
 function membership(view: FeatureView, key: EntityKey, erasures: Erasures): IsOfEntity {
@@ -170,7 +181,7 @@ async function readTail(
       const { element } = decode(record, MIN_EVENT_TIME, topic);
       if (!isIn(element)) continue;
       const place = `${record.partition}/${record.offset}`;
-      found.push({ event: foundEvent(element, `topic ${topic}`, place), record });
+      found.push({ event: foundEvent(view, element, `topic ${topic}`, place), record });
     }
   }
   const partitions = new Set(found.map(({ record }) => record.partition));

@@ -7,6 +7,7 @@ import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_la
 import { dataFingerprint, viewData } from '#feature_store/definitions/definition_data';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { idOwnerOf } from '#feature_store/definitions/joined_sources';
 import { type Violation, violationsOf } from '#feature_store/definitions/rules/quality_rule';
 import type { Entity, EventFields } from '#feature_store/definitions/sources/source';
 import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/values/entity_key';
@@ -87,11 +88,10 @@ export interface ComputedRow {
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 
-/** Ids of two sources are no more equal than orders and refunds with a number of their own. */
-const identityIn = ({ sources }: FeatureView): ((event: UsableEvent) => EventIdentity) =>
-  sources.length === 1
-    ? ({ eventId, userId }) => ({ eventId, userId })
-    : ({ eventId, userId, source }) => ({ eventId, userId: JSON.stringify([source, userId ?? null]) });
+const identityOf = (view: FeatureView, event: UsableEvent): EventIdentity => ({
+  eventId: event.eventId,
+  userId: idOwnerOf(view, event),
+});
 
 /** So long after a change is due it is written although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
@@ -233,7 +233,6 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly #maxIds: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
-  readonly #identityOf: (event: UsableEvent) => EventIdentity;
   readonly #reportedBy: ReadonlyMap<string, readonly Entity[]>;
   readonly #log: Logger;
   readonly #erasures: Erasures;
@@ -252,7 +251,6 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
 
   constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
-    this.#identityOf = identityIn(view);
     this.#reportedBy = settings.reportedBy ?? new Map();
     this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
     this.remembered = valueState(
@@ -320,7 +318,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       ...{ entity: emptyEntityState(), seen: noIds(), outlived: this.#erasures.newestMs },
     };
     remembered.seen = currentIds(remembered.seen);
-    const identity = this.#identityOf(value);
+    const identity = identityOf(this.#computation.view, value);
     const content = contentHash(value.event);
     const fate = fateOf(remembered.seen, identity, content);
     if (fate === 'conflict') {

@@ -33,7 +33,9 @@ export const keyFieldOf = ({ keyField = 'user_id' }: { readonly keyField?: strin
 
 export interface ValidEvent {
   readonly eventId: string;
-  /** Whose it is, where that is known: ids are unique for each user. */
+  /** The first event type of its source, or its own where none is known: ids are unique for each source and user. */
+  readonly source: string;
+  /** Whose it is, where that is known. */
   readonly userId: string | undefined;
   /** Partitioning key: the user, so that a user's events stay in order. */
   readonly key: string;
@@ -146,10 +148,12 @@ function validateKnown(type: KnownType, sent: Readonly<Record<string, unknown>>,
   const isAsSent = earlier === undefined && isSame(fields, sent);
   const owner = fields[keyFieldOf(type)];
   const userId = owner === undefined || owner === null ? undefined : textOf(owner);
-  const { schemaVersion } = type;
+  const { schemaVersion, eventTypes } = type;
+  const [source] = eventTypes;
   const written = isAsSent ? sent : callSchema(type, () => writtenOf(type, fields, body, earlier));
   const receivedAtMs = received.nowMs;
-  return { eventId, userId, key: userId ?? eventId, fields, written, schemaVersion, isAsSent, ownNames, receivedAtMs };
+  const key = userId ?? eventId;
+  return { eventId, source, userId, key, fields, written, schemaVersion, isAsSent, ownNames, receivedAtMs };
 }
 
 const asNewest = (type: EventType, parsed: Readonly<Record<string, unknown>>, earlier: EarlierVersion | undefined) =>
@@ -207,6 +211,7 @@ function validateUnknown(fields: Readonly<Record<string, unknown>>, received: Re
   const own = withoutEnriched(fields, undefined);
   return {
     eventId: eventId as string,
+    source: fields.event_type as string,
     userId: typeof userId === 'string' ? userId : undefined,
     key: typeof userId === 'string' ? userId : (eventId as string),
     fields: own,

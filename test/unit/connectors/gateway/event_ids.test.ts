@@ -1,6 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { z } from 'zod';
 import { Generations } from '#connectors/gateway/generations';
+import { transactionSchema, transactions } from '#examples/fraud/features/transactions';
+import { eventSource } from '#feature_store/definitions/sources/source';
 import { goodEvent } from '../../../support/definitions/good_event.ts';
 import { createTestGateway } from './test_gateway.ts';
 
@@ -19,21 +22,32 @@ test('the newest entries are kept: half of the most at least, the most at most',
   );
 });
 
-test('any order of events of few users, ids and contents: as a map of user and id has it, single and in batches', async () => {
-  const one = fc.record({ user: fc.nat(2), id: fc.nat(3), amount: fc.integer({ min: 1, max: 2 }) });
+const refunds = eventSource({
+  ...{ ...transactions, name: 'refunds', eventTypes: ['refund'] },
+  schema: transactionSchema.extend({ event_type: z.literal('refund') }),
+});
+
+test('any order of events of few sources, users, ids and contents: as a map of source, user and id has it, single and in batches', async () => {
+  const one = fc.record({
+    type: fc.constantFrom('transaction', 'refund'),
+    user: fc.nat(2),
+    id: fc.nat(3),
+    amount: fc.integer({ min: 1, max: 2 }),
+  });
   const at = new Date().toISOString();
   await fc.assert(
     fc.asyncProperty(fc.array(fc.array(one, { minLength: 1, maxLength: 5 }), { maxLength: 8 }), async (batches) => {
-      const gateway = await createTestGateway();
+      const gateway = await createTestGateway({}, [transactions, refunds]);
       const first = new Map<string, number>();
       for (const batch of batches) {
-        const expected = batch.map(({ user, id, amount }) => {
-          const known = first.get(`${user} ${id}`);
-          if (known === undefined) first.set(`${user} ${id}`, amount);
+        const expected = batch.map(({ type, user, id, amount }) => {
+          const key = `${type} ${user} ${id}`;
+          const known = first.get(key);
+          if (known === undefined) first.set(key, amount);
           return known === undefined ? 'accepted' : known === amount ? 'duplicate' : 'rejected';
         });
-        const texts = batch.map(({ user, id, amount }) =>
-          JSON.stringify(goodEvent(`id-${id}`, { user_id: `u${user}`, amount, timestamp: at })),
+        const texts = batch.map(({ type, user, id, amount }) =>
+          JSON.stringify(goodEvent(`id-${id}`, { event_type: type, user_id: `u${user}`, amount, timestamp: at })),
         );
         if (texts.length === 1) {
           const { status } = await gateway.post('/ingest', texts[0] as string);
