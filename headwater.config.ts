@@ -4,6 +4,8 @@ import { defineConfig } from 'headwater';
 export default defineConfig({
   features: ['activity', 'claims', 'credit', 'fraud', 'market', 'sensors'].map((name) => `examples/${name}/features`),
   models: ['activity', 'fraud', 'market', 'sensors'].map((name) => `examples/${name}/models`),
+  pipelines: 'examples',
+  scripts: 'examples/fraud/scripts',
   // This repository's folder of that name is the engine.
   workflows: [],
 });

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type PredictResult, runTraffic } from '#cli/demo/traffic';
 import { projectRoot } from '#kernel/project_root';
 import { startServers } from '#scripts/services/start_all';
+import { type PredictResult, runTraffic } from './tools/predict_traffic.ts';
 import { withBuiltReference } from './tools/reference_build.ts';
 import { report } from './tools/result.ts';
 import { type ServerProcess, startServerProcess } from './tools/server_process.ts';
@@ -111,10 +111,7 @@ function rotated<T>(list: readonly T[], by: number): T[] {
 
 async function load(server: ServerProcess, path: string, bodies: readonly string[]): Promise<Round> {
   const startedMs = await server.cpuMs();
-  const result = await runTraffic({
-    ...{ kind: 'predict', url: server.url, path, bodies, connections: CONNECTIONS, repeat: false },
-    stop: new SharedArrayBuffer(4),
-  });
+  const result = await runTraffic({ url: server.url, path, bodies, connections: CONNECTIONS });
   const endedMs = await server.cpuMs();
   if (result.failed > 0) throw new Error(`${result.failed} requests failed: ${result.firstFailure}`);
   return { result, cpuMs: startedMs === undefined || endedMs === undefined ? undefined : endedMs - startedMs };

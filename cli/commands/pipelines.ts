@@ -12,7 +12,7 @@ export function registerPipelines(program: Program): void {
     .description('Run a Beam pipeline here, or on Flink, Prism, Dataflow or another portable runner')
     .argument(
       '<pipeline>',
-      'features, a module whose default export builds the graph, or an example such as nexmark/pipeline',
+      'features, or a module whose default export builds the graph: its path, or its name in pipelines/',
     )
     .addOption(new Option('--runner <name>', 'runner').choices(RUNNERS).default('embedded' as const))
     .option('--option <key=value>', 'option of the pipeline; repeatable', repeated, NONE)

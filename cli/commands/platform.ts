@@ -23,16 +23,6 @@ export function registerPlatform(program: Program): void {
     });
 
   program
-    .command('demo')
-    .description('Run the fraud example from card transactions to predictions')
-    .option('--events <n>', 'transactions to post', integer(1), 22_000)
-    .option('--accounts <n>', 'card accounts', integer(1), 600)
-    .option('--seed <n>', 'seed of the generator', integer(), 42)
-    .option('--keep', 'keep the data of an earlier demo', false)
-    .option('--training-set <folder>', 'write the training set to this folder as well')
-    .action(lazily(() => import('../demo/demo.ts'), 'runDemo'));
-
-  program
     .command('check')
     .description('Check a running platform with one event, or definitions against a git commit')
     .option(

@@ -45,6 +45,14 @@ export function registerProject(program: Program): void {
     .option('--watch', 'run them again when a file changes', false)
     .action(lazily(() => import('../init/test_project.ts'), 'testProject'));
 
+  noun(program, 'scripts', 'Programs of the project')
+    .command('run')
+    .description('Run a program of the project from its TypeScript sources; arguments behind its name are its own')
+    .argument('<script>', 'its path, or its name in scripts/')
+    .argument('[args...]', 'arguments of the program')
+    .allowUnknownOption()
+    .action(lazily(() => import('../init/run_script.ts'), 'runScript'));
+
   const notebooks = noun(program, 'notebooks', 'Notebooks of Python beside the project');
   notebooks
     .command('start')

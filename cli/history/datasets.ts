@@ -1,10 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DATASETS } from '#examples/datasets/datasets';
+
 import { knownNames } from '#kernel/known_names';
 import { installPackage } from '#registry/trainers/python_environment';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print, printList } from '../terminal/print.ts';
+import { DATASETS } from './public_datasets.ts';
 
 /** `headwater datasets list`. */
 export function listDatasets({ json }: { readonly json: boolean }): void {

@@ -74,7 +74,7 @@ export const commonFiles = (facts: ProjectFacts): Readonly<Record<string, string
       ...{ allowImportingTsExtensions: true, verbatimModuleSyntax: true, erasableSyntaxOnly: true },
       types: ['node'],
     },
-    include: ['headwater.config.ts', 'features', 'models', 'pipelines', 'workflows', 'test'],
+    include: ['headwater.config.ts', 'features', 'models', 'pipelines', 'scripts', 'workflows', 'test'],
   }),
   'headwater.config.ts': `import { defineConfig } from 'headwater';
 
@@ -202,6 +202,7 @@ ${template === 'fraud' ? `curl -s localhost:8000/predict -H 'content-type: appli
 | \`features/\` | sources, views and services |
 | \`models/\` | models: features, training, gates |
 | \`pipelines/\` | Beam pipelines of your own |
+| \`scripts/\` | programs of your own: \`npx headwater scripts run NAME\` |
 | \`configs/\` | settings, by environment |
 | \`test/\` | \`npm test\`: events in, rows out |
 

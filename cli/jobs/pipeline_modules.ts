@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { projectRoot } from '#kernel/project_root';
+import { similarName } from '#kernel/known_names';
 import { beamUnavailable } from '#pipelines/compat/errors';
 import type { Construct } from '#pipelines/model/graph';
+import { loadModule } from '../project/loading/load_module.ts';
+import { findModule, namesOfModules } from '../project/named_modules.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { openBatchPredictPipeline } from './batch_predict_pipeline.ts';
 import { type OpenPipeline, openBackfillPipeline, openFeaturesPipeline } from './features_pipeline.ts';
@@ -16,19 +15,25 @@ export interface PipelineRequest {
   readonly options: Readonly<Record<string, string>>;
 }
 
+/** The platform's own pipelines. */
+const OWN: Readonly<Record<string, (options: PipelineRequest['options']) => Promise<OpenPipeline>>> = {
+  features: openFeaturesPipeline,
+  backfill: openBackfillPipeline,
+  'batch-predict': openBatchPredictPipeline,
+};
+
 /** This module, for threads that open the pipeline again. */
 export const pipelineModulesUrl = import.meta.url;
 
 /** @throws CommandFailedError when there is no such module, or it exports no pipeline */
 export async function openPipeline({ name, options }: PipelineRequest): Promise<OpenPipeline> {
-  if (name === 'features') return openFeaturesPipeline(options);
-  if (name === 'backfill') return openBackfillPipeline(options);
-  if (name === 'batch-predict') return openBatchPredictPipeline(options);
-  const candidates = [resolve(name), join(projectRoot, 'dist/examples', `${name}.js`)];
-  const file = candidates.find((candidate) => existsSync(candidate));
+  const own = OWN[name];
+  if (own !== undefined) return own(options);
+  const file = await findModule(name, 'pipelines');
   if (file === undefined) {
+    const meant = similarName(name, [...Object.keys(OWN), ...(await namesOfModules('pipelines'))]);
     throw new CommandFailedError(
-      `there is no pipeline "${name}": give a module's path, "features", "backfill", "batch-predict", or an example such as nexmark/pipeline`,
+      `there is no pipeline "${name}"${meant === undefined ? '' : ` (did you mean "${meant}"?)`}: give a module's path, the name of a module in the project's pipelines/, or one of ${Object.keys(OWN).join(', ')}`,
     );
   }
   const module = await loadPipeline(file);
@@ -40,7 +45,7 @@ export async function openPipeline({ name, options }: PipelineRequest): Promise<
 
 async function loadPipeline(file: string): Promise<{ readonly default?: unknown }> {
   try {
-    return (await import(pathToFileURL(file).href)) as { readonly default?: unknown };
+    return await loadModule(file);
   } catch (error) {
     throw beamUnavailable(error) ?? error;
   }

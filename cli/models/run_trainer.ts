@@ -7,6 +7,7 @@ import { readModelFolder, writeModelFolder, writeSignature } from '#registry/mod
 import { trainByCommand } from '#registry/trainers/command_trainer';
 import type { Trainer } from '#registry/trainers/define_trainer';
 import { trainInPython } from '#registry/trainers/python_trainer';
+import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
 import type { TrainingConfig } from '#registry/trainers/training_config';
 import type { TrainingTable } from '#registry/training_table';
 import { tableOf } from '../history/training_table.ts';
@@ -31,7 +32,7 @@ export interface TrainerRun {
 }
 
 /**
- * Trains with the configured trainer: one of the platform's, in Python, or the online learner; one of the project's `trainers`; or a command of the project.
+ * Trains with the configured trainer: one of the platform's, in Python or in Node, or the online learner; one of the project's `trainers`; or a command of the project.
  *
  * @throws {@link TrainingError} when training fails; {@link ConfigError} for a trainer that the project lacks, or its settings
  */
@@ -43,6 +44,15 @@ export async function runTrainer(run: TrainerRun): Promise<void> {
   }
   if (config.trainer === 'online') {
     await trainOnline({ ...run, config });
+    return nameDefinitions(out, set);
+  }
+  if (config.trainer === 'mlp') {
+    if (trials > 0) throw new TrainingError('--search is for trainers in Python; "mlp" is none');
+    const { package: model, params } = await trainMlp(withColumns(tableOf(set), config.columns), {
+      ...{ classes: config.classes, epochs: config.params.epochs, seed: config.seed },
+      onProgress: ({ epoch, loss }) => onLine(`epoch ${epoch} of ${config.params.epochs}: loss ${loss.toFixed(4)}`),
+    });
+    await writeModelFolder(out, model, { card: { metrics: {}, params } });
     return nameDefinitions(out, set);
   }
   if (config.trainer !== 'extension') {

@@ -8,7 +8,9 @@ export interface ProjectSpec extends ExtensionSpec {
   /** Modules with models; default: `./models`. */
   readonly models?: string | readonly string[];
   /** Pipelines that `headwater pipelines run` finds by name; default: `./pipelines`. */
-  readonly pipelines?: string;
+  readonly pipelines?: string | readonly string[];
+  /** Programs that `headwater scripts run` finds by name; default: `./scripts`. */
+  readonly scripts?: string | readonly string[];
   /** Workflows and their tasks in TypeScript, and documents `NAME.asl.json`; default: `./workflows`. */
   readonly workflows?: string | readonly string[];
   /** When workflows run, by name of the schedule: `{ nightly: { workflow: 'retrain', cron: '30 6 * * *', timeZone: 'Europe/Berlin' } }`. */

@@ -85,7 +85,8 @@ export async function loadDefinitions(folder: string, packages?: string): Promis
   return { root: folder, spec, catalog: createCatalog(exported), models: uniqueModels(models) };
 }
 
-async function loadSpec(folder: string, packages?: string): Promise<ProjectSpec> {
+/** Loads headwater.config of a project. @throws {@link ProjectNotFoundError}, {@link ProjectModuleError} */
+export async function loadSpec(folder: string, packages?: string): Promise<ProjectSpec> {
   const file = requireConfigFile(folder);
   useSourcesOf(folder, packages);
   const spec = (await load(file, folder)).default as ProjectSpec | undefined;

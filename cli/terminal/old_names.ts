@@ -12,6 +12,7 @@ export const OLD_NAMES: Readonly<Record<string, readonly string[]>> = {
   'batch-predict': ['predictions', 'batch'],
   erase: ['entities', 'erase'],
   'export-user': ['entities', 'export'],
+  demo: ['scripts', 'run', 'demo'],
   'lambda-invoke': ['lambda', 'invoke'],
 };
 

@@ -40,6 +40,10 @@ const common = {
   params: z.record(z.string(), z.number()).default({}),
 };
 
+const costs = z
+  .strictObject({ falsePositive: z.number().nonnegative(), falseNegative: z.number().nonnegative() })
+  .optional();
+
 /** How a model is trained. */
 export const trainingConfigSchema = z.discriminatedUnion('trainer', [
   z.strictObject({
@@ -49,13 +53,21 @@ export const trainingConfigSchema = z.discriminatedUnion('trainer', [
     /** Of labels 0, 1, …; for classification. */
     classes: z.array(z.string().min(1)).min(2).default(['negative', 'positive']),
     /** What wrong answers cost; for two classes. */
-    costs: z
-      .strictObject({ falsePositive: z.number().nonnegative(), falseNegative: z.number().nonnegative() })
-      .optional(),
+    costs,
     /** Column with what one would say without a model; for regression. */
     naive: z.string().min(1).optional(),
   }),
   z.strictObject({ ...common, trainer: z.literal('kmeans') }),
+  /** A small neural network, trained in Node without Python; for two classes. Needs the package @tensorflow/tfjs. */
+  z.strictObject({
+    ...common,
+    trainer: z.literal('mlp'),
+    /** Of labels 0 and 1. */
+    classes: z.tuple([z.string().min(1), z.string().min(1)]).default(['negative', 'positive']),
+    /** What wrong answers cost. */
+    costs,
+    params: z.strictObject({ epochs: z.int().min(1).default(12) }).prefault({}),
+  }),
   z.strictObject({ ...common, trainer: z.literal('isolation_forest') }),
   /** All columns are one sequence, oldest first; labels are what comes next. */
   z.strictObject({ ...common, trainer: z.literal('lstm'), naive: z.string().min(1).optional() }),

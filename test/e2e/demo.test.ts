@@ -26,7 +26,7 @@ function runDemo(env: Readonly<Record<string, string>>): Promise<Demo> {
   directories.push(directory);
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0' };
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--max-old-space-size=384', assetPath('dist/cli/headwater.js'), 'demo'], {
+    const child = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), 'scripts', 'run', 'demo'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '', ...ports, DATA_DIRECTORY: join(directory, 'data'), ...env },
     });

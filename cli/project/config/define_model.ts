@@ -6,7 +6,7 @@ import { type FeatureService, serviceOfView } from '#feature_store/definitions/f
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { gatesConfigSchema } from '#registry/lifecycle/gates_config';
 import { modelNameSchema } from '#registry/names';
-import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
+import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { canarySchema } from '#serving/routing/canary';
 import { modelWatchSchema } from './monitor_config.ts';
 import { type RetrainingInput, retrainingSchema } from './retraining_config.ts';
@@ -69,7 +69,8 @@ export interface ModelDefinition {
   readonly name: string;
   /** `churn@1` */
   readonly service: string;
-  readonly training: TrainingConfig | undefined;
+  /** As it was written: configs/ may name another trainer, which has other defaults. */
+  readonly training: Readonly<Record<string, unknown>> | undefined;
   readonly gates: z.input<typeof gatesConfigSchema> | undefined;
   readonly canary: z.input<typeof canarySchema> | undefined;
   readonly monitoring: z.input<typeof modelWatchSchema> | undefined;
@@ -98,13 +99,8 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
     if (column === 'entity_key' || known.has(column)) continue;
     problems.push(`model ${name}: ${id} has no column "${column}"; it has ${[...known].join(', ')}`);
   }
-  const settings =
-    training === undefined
-      ? undefined
-      : trainingConfigSchema.safeParse({ ...training, service: id, ...(labels === undefined ? {} : { labels }) });
-  for (const { path, message } of settings?.error?.issues ?? []) {
-    problems.push(`model ${name}, training.${path.map(String).join('.')}: ${message}`);
-  }
+  const trained =
+    training === undefined ? undefined : { ...training, service: id, ...(labels === undefined ? {} : { labels }) };
   if (canary !== undefined && !serve) problems.push(`model ${name}: a canary needs serve: true`);
   if (retraining !== undefined) {
     if (training === undefined) problems.push(`model ${name}: retraining needs training: how it is trained`);
@@ -119,6 +115,7 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
     }
   }
   const parts = [
+    ['training', trainingConfigSchema, trained],
     ['retraining', retrainingSchema, retraining],
     ['canary', canarySchema, canary],
     ['monitoring', modelWatchSchema, monitoring],
@@ -131,7 +128,7 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
   }
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   return definitionOfKind('model', {
-    ...{ name, service: id, training: settings?.data, gates, canary, monitoring, retraining, serve },
+    ...{ name, service: id, training: trained, gates, canary, monitoring, retraining, serve },
     initial: initial === undefined ? undefined : fileURLToPath(initial),
   });
 }

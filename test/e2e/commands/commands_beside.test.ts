@@ -30,7 +30,6 @@ const NO_VERSION = { code: 1, says: /no_model|no version/i } as const;
 /** A command that is missing here fails the test: decide what it does. */
 const CONTRACTS: Readonly<Record<string, Contract>> = {
   start: { behaviour: 'refuses', args: ['--role', 'pipeline'] },
-  demo: { behaviour: 'refuses', args: ['--events', '100'] },
   init: { behaviour: 'apart', args: ['written', '--template', 'fraud'] },
   'generate client': { behaviour: 'apart', args: ['--out', 'client.ts'], says: /client\.ts/ },
   'notebooks run': {
@@ -42,6 +41,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'notebooks start': { behaviour: 'apart', args: ['--idle', 'soon'], code: 2, says: /soon/ },
   dev: { behaviour: 'apart', args: ['--role', 'nothing'], code: 2, says: /nothing is not a role/ },
   test: { behaviour: 'apart', args: ['no_such.test.ts'], code: 2, says: /no file matches/ },
+  'scripts run': { behaviour: 'apart', args: ['no_such_script', '--events', '1'], code: 2, says: /no_such_script/ },
   'models train': {
     behaviour: 'apart',
     args: ['fraud_detector', '--training-set', 'missing'],

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createPlainLines, StallWatch } from '#cli/terminal/progress';
+import { createPlainLines } from '#cli/terminal/progress';
 
 test('plain lines are rate-limited and end with the time taken', () => {
   let nowMs = 0;
@@ -14,19 +14,4 @@ test('plain lines are rate-limited and end with the time taken', () => {
     '  post events: 2,000 of 20,000, 1,000/s, 18 s left, fine\n',
     '  done in 2.6 s: 20,000 accepted\n',
   ]);
-});
-
-test('work stalls when nothing has changed for as long as allowed, however long all of it takes', () => {
-  let now = 0;
-  const watch = new StallWatch(1_000, () => now);
-  for (let done = 0; done < 100; done += 1) {
-    now += 900;
-    expect(watch.isStalled(done)).toBe(false);
-  }
-  now += 1_000;
-  expect(watch.isStalled(99)).toBe(false);
-  now += 1;
-  expect(watch.isStalled(99)).toBe(true);
-  // It moves again, also backwards.
-  expect(watch.isStalled(98)).toBe(false);
 });

@@ -12,7 +12,7 @@ export interface HttpRequest {
   readonly body?: string;
 }
 
-/** A keep-alive client of one server, for the demo's own traffic. */
+/** A keep-alive client of one server, for traffic of benchmarks. */
 export class HttpClient {
   readonly #agent: http.Agent;
   readonly #base: URL;
