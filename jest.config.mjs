@@ -36,7 +36,7 @@ export default {
   collectCoverageFrom: [
     '{kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,workflows,client,cli}/**/*.ts',
     // AssemblyScript.
-    '!serving/models/kernels/{row_scan,tree_walk}.ts',
+    '!serving/models/kernels/{row_scan,row_text,tree_walk}.ts',
   ],
   testTimeout: TIMEOUT_MS,
   testSequencer: '<rootDir>/test/support/jest/slowest_first.mjs',

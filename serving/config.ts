@@ -51,6 +51,8 @@ export const servingConfigSchema = z.strictObject({
   explainBudget: z.int().positive().default(8_192),
   /** Predictions waiting to be logged before new ones are dropped (and counted). */
   maxPendingLog: z.int().positive().default(100_000),
+  /** A tensor that is no rows of columns is logged with its values when it has so many at most; others by type and shape, and counted. Answers wait in memory for their sinks. */
+  maxLoggedTensorValues: z.int().nonnegative().default(1_024),
   /** How predictions are written to their topic: JSON, or CloudEvents with it as their data. */
   predictionFormat: z.enum(PREDICTION_FORMATS).default('json'),
 });

@@ -26,6 +26,8 @@ export interface BenchServing {
   readonly serving: HttpService;
   readonly models: ModelServer;
   readonly registry: LocalRegistry;
+  /** Returns how many predictions were answered and not logged. */
+  dropped(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -36,7 +38,14 @@ export async function serveForBench(
     online,
     views = [],
     settings = {},
-  }: { readonly online?: OnlineStore; readonly views?: readonly FeatureView[]; readonly settings?: object } = {},
+    isLogging = true,
+  }: {
+    readonly online?: OnlineStore;
+    readonly views?: readonly FeatureView[];
+    readonly settings?: object;
+    /** Whether predictions are written out; what is not is counted as dropped. */
+    readonly isLogging?: boolean;
+  } = {},
 ): Promise<BenchServing> {
   const registry = new LocalRegistry({ kind: 'local', directory: mkdtempSync(join(tmpdir(), 'bench-')) });
   for (const [name, model] of Object.entries(packages)) {
@@ -58,7 +67,7 @@ export async function serveForBench(
   };
   const predictions = new PredictionLog(
     { ...base, sinks: [sink], deadLetters: { write: async () => {} } },
-    { maxPending: 100_000 },
+    { maxPending: isLogging ? config.maxPendingLog : 0 },
   );
   const store =
     online ??
@@ -71,6 +80,10 @@ export async function serveForBench(
   await sleep(WARM_MS);
   return {
     ...{ serving, models, registry },
+    async dropped() {
+      const counted = await metrics.getSingleMetric('prediction_log_dropped_total')?.get();
+      return counted?.values.reduce((sum, { value }) => sum + value, 0) ?? 0;
+    },
     async stop() {
       await serving.stop();
       await predictions.stop();

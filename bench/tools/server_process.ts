@@ -44,12 +44,7 @@ export async function startServerProcess(
   });
   return {
     url,
-    async cpuMs() {
-      const stat = await readFile(`/proc/${child.pid}/stat`, 'utf8').catch(() => undefined);
-      if (stat === undefined) return undefined;
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return (Number(fields[USER]) + Number(fields[SYSTEM])) * MS_PER_TICK;
-    },
+    cpuMs: () => cpuMsOf(child.pid),
     async stop() {
       child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
@@ -57,4 +52,12 @@ export async function startServerProcess(
       clearTimeout(timer);
     },
   };
+}
+
+/** Returns the CPU time of all threads of a process since its start, ms; undefined where there is no /proc. */
+export async function cpuMsOf(pid: number | undefined): Promise<number | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+  if (stat === undefined) return undefined;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[USER]) + Number(fields[SYSTEM])) * MS_PER_TICK;
 }

@@ -1,10 +1,13 @@
+import { fork } from 'node:child_process';
 import { Agent, request } from 'node:http';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { fileURLToPath } from 'node:url';
 import { Client, credentials } from '@grpc/grpc-js';
 import { workerEntry } from '#kernel/workers/worker_entry';
 import { codecOf } from '#serving/protocol/grpc/open_inference_proto';
 
 const CONNECTIONS = 8;
+/** What a process that makes the calls is started with. */
+const CHILD = 'calls';
 const METHOD = '/inference.GRPCInferenceService/ModelInfer';
 
 /** Calls of one inference, one after the other on each of eight connections. */
@@ -19,16 +22,25 @@ export type TensorLoad = { readonly seconds: number } & (
     }
 );
 
-/** Runs a load on a thread of its own. @returns calls a second @throws when one is not answered */
-export function tensorCalls(load: TensorLoad): Promise<number> {
-  const worker = new Worker(workerEntry(import.meta.url, './tensor_load'), { workerData: load });
+/** Calls that were answered, and how long they took together. */
+export interface TensorCalls {
+  readonly calls: number;
+  readonly ms: number;
+}
+
+/** Runs a load in a process of its own: the CPU time of this one is the server's. @throws when a call is not answered */
+export function tensorCalls(load: TensorLoad): Promise<TensorCalls> {
+  const child = fork(fileURLToPath(workerEntry(import.meta.url, './tensor_load')), [CHILD], {
+    serialization: 'advanced',
+  });
+  child.send(load);
   return new Promise((resolve, reject) => {
-    worker.once('message', resolve);
-    worker.once('error', reject);
+    child.once('message', (done) => resolve(done as TensorCalls));
+    child.once('exit', (code) => reject(new Error(`a load of ${load.kind} calls ended with code ${code}`)));
   });
 }
 
-async function run(load: TensorLoad): Promise<number> {
+async function run(load: TensorLoad): Promise<TensorCalls> {
   const calls = load.kind === 'grpc' ? grpcCalls(load) : restCalls(load);
   const startedMs = performance.now();
   const until = startedMs + load.seconds * 1_000;
@@ -38,7 +50,7 @@ async function run(load: TensorLoad): Promise<number> {
       for (; performance.now() < until; done += 1) await call();
     }),
   );
-  return done / ((performance.now() - startedMs) / 1_000);
+  return { calls: done, ms: performance.now() - startedMs };
 }
 
 type Call = () => Promise<unknown>;
@@ -76,4 +88,8 @@ function restCalls({ url, path, headers, body }: TensorLoad & { readonly kind: '
   return Array.from({ length: CONNECTIONS }, () => call);
 }
 
-if (!isMainThread && parentPort !== null) parentPort.postMessage(await run(workerData as TensorLoad));
+if (process.argv[2] === CHILD) {
+  process.once('message', async (load) => {
+    process.send?.(await run(load as TensorLoad), () => process.exit(0));
+  });
+}

@@ -9,6 +9,7 @@ import { trainInPython } from '#registry/trainers/python_trainer';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { cacheFolder, once, run } from '#scripts/services/install';
 import { freePort, startProcess } from '#scripts/services/managed_process';
+import { cpuMsOf } from '../tools/server_process.ts';
 
 export const COLUMNS = Array.from({ length: 30 }, (_, index) => `feature_${index}`);
 const ROWS = 4_000;
@@ -82,7 +83,7 @@ export async function startFastApi(modelFolder: string): Promise<{ readonly url:
 export async function startMlServer(
   modelFolder: string,
   name: string,
-): Promise<{ readonly address: string; stop(): Promise<void> }> {
+): Promise<{ readonly address: string; cpuMs(): Promise<number | undefined>; stop(): Promise<void> }> {
   const venv = join(cacheFolder, 'bench-mlserver-1');
   await once(venv, 'installing MLServer to compare with', async () => {
     await run('python3', ['-m', 'venv', venv]);
@@ -112,6 +113,7 @@ export async function startMlServer(
   });
   return {
     address: `127.0.0.1:${grpc}`,
+    cpuMs: () => cpuMsOf(server.pid),
     async stop() {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });

@@ -92,6 +92,8 @@ export function rowsOfTensors(
   tensors: NamedTensors,
   rows: number,
 ): RowValues | undefined {
+  const whole = onnx.inputs === undefined ? tensors[onnx.input]?.data : undefined;
+  if (whole instanceof Float32Array && !encoder.isWide) return whole;
   const input = encoder.allocate(rows);
   let from = 0;
   for (const { name, columns } of onnx.inputs ?? [{ name: onnx.input, columns: encoder.width }]) {

@@ -30,6 +30,12 @@ export interface ManagedProcess {
   pause(downMs: number): Promise<void>;
 }
 
+/** A process that was started here. */
+export interface StartedProcess extends ManagedProcess {
+  /** Of the process as it was started last. */
+  readonly pid: number | undefined;
+}
+
 /** A server under test: how it is reached, and how it ends. */
 export interface RunningServer extends ManagedProcess {
   readonly env: Readonly<Record<string, string>>;
@@ -41,9 +47,12 @@ const POLL_MS = 200;
 const KILL_AFTER_MS = 10_000;
 
 /** @throws when the process ends or is not ready in time; the message holds the end of its log */
-export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
+export async function startProcess(spec: ProcessSpec): Promise<StartedProcess> {
   let running = await launch(spec);
   return {
+    get pid() {
+      return running.pid;
+    },
     stop: () => running.stop(spec.stopSignal ?? 'SIGTERM'),
     kill: () => running.stop('SIGKILL'),
     async restart(downMs) {
@@ -60,6 +69,7 @@ export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
 }
 
 interface Launched {
+  readonly pid: number | undefined;
   signal(signal: NodeJS.Signals): void;
   stop(signal: NodeJS.Signals): Promise<void>;
 }
@@ -86,7 +96,7 @@ async function launch(spec: ProcessSpec): Promise<Launched> {
   const signal = (name: NodeJS.Signals): void => void child.kill(name);
   const giveUpAt = Date.now() + spec.readyWithinMs;
   for (;;) {
-    if (!ended && (await spec.isReady().catch(() => false))) return { stop, signal };
+    if (!ended && (await spec.isReady().catch(() => false))) return { pid: child.pid, stop, signal };
     if (ended || Date.now() > giveUpAt) {
       await stop('SIGTERM');
       const tail = await readFile(spec.logFile, 'utf8').catch(() => '');

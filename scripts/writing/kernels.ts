@@ -11,6 +11,7 @@ interface Kernel {
 
 export const KERNELS: readonly Kernel[] = [
   { from: 'serving/models/kernels/row_scan.ts', to: 'serving/models/kernels/row_scan_wasm.ts', name: 'ROW_SCAN_WASM' },
+  { from: 'serving/models/kernels/row_text.ts', to: 'serving/models/kernels/row_text_wasm.ts', name: 'ROW_TEXT_WASM' },
   {
     from: 'serving/models/kernels/tree_walk.ts',
     to: 'serving/models/kernels/tree_walk_wasm.ts',

@@ -6,10 +6,8 @@ import type { ActiveModel } from '../models/model_slot.ts';
 import { DATATYPES, jsonOf } from '../models/tensor_json.ts';
 import type { AnswerIds } from './answered_rows.ts';
 
-/** Values of a tensor that are logged: images and sequences beyond it are logged by type and shape. Answers wait in memory for their sinks. */
-const MOST_VALUES = 1_024;
-/** Of the strings of a tensor, together. */
-const MOST_CHARACTERS = 16_384;
+/** Characters of the strings of a tensor, together, for each value that may be logged. */
+const CHARACTERS_A_VALUE = 16;
 
 /** A tensor that is logged: its data only where they are few. */
 type Logged = Pick<TypedTensor, 'type' | 'dims'> & { readonly data?: TypedTensor['data'] };
@@ -24,18 +22,26 @@ export class LoggedTensors implements LoggedRows {
   readonly #inputs: readonly (readonly [name: string, tensor: Logged])[];
   readonly #outputs: readonly (readonly [name: string, tensor: Logged])[];
 
+  /** @param limits - a tensor of more values is logged by type and shape, and `onLeftOut` called */
   constructor(
     by: ActiveModel,
     tensors: { readonly inputs: NamedTensors; readonly outputs: NamedTensors },
     about: AnswerIds & { readonly entityKey: EntityKey | undefined; readonly predictedAtMs: number },
+    limits: { readonly maxValues: number; readonly onLeftOut: () => void },
   ) {
     const { entityKey, predictedAtMs, ...ids } = about;
+    const kept = (named: NamedTensors): (readonly [string, Logged])[] =>
+      Object.entries(named).map(([name, tensor]) => {
+        if (isSmall(tensor, limits.maxValues)) return [name, tensor];
+        limits.onLeftOut();
+        return [name, { type: tensor.type, dims: tensor.dims }];
+      });
     this.#by = by;
     this.#ids = ids;
     this.#entityKey = entityKey;
     this.#predictedAtMs = predictedAtMs;
-    this.#inputs = fewValues(tensors.inputs);
-    this.#outputs = fewValues(tensors.outputs);
+    this.#inputs = kept(tensors.inputs);
+    this.#outputs = kept(tensors.outputs);
   }
 
   logged(): NewPrediction {
@@ -55,16 +61,11 @@ export class LoggedTensors implements LoggedRows {
   }
 }
 
-const fewValues = (tensors: NamedTensors): (readonly [string, Logged])[] =>
-  Object.entries(tensors).map(([name, tensor]) => [name, isSmall(tensor) ? tensor : withoutData(tensor)]);
-
-const withoutData = ({ type, dims }: TypedTensor): Logged => ({ type, dims });
-
-function isSmall({ type, data }: TypedTensor): boolean {
-  if (data.length > MOST_VALUES) return false;
-  return (
-    type !== 'string' || (data as readonly string[]).reduce((sum, { length }) => sum + length, 0) <= MOST_CHARACTERS
-  );
+function isSmall({ type, data }: TypedTensor, maxValues: number): boolean {
+  if (data.length > maxValues) return false;
+  if (type !== 'string') return true;
+  const characters = (data as readonly string[]).reduce((sum, { length }) => sum + length, 0);
+  return characters <= maxValues * CHARACTERS_A_VALUE;
 }
 
 /** As the Open Inference Protocol has tensors, by name. */

@@ -71,12 +71,17 @@ export class Predictor {
   readonly #cache: OutputCache | undefined;
   readonly #shadows: ShadowRuns;
   readonly #circuits: ModelCircuits;
+  readonly #maxLoggedTensorValues: number;
+  readonly #valuesLeftOut: Counter;
   /** Rows answered since the metrics were last read. */
   readonly #answered = new Map<ActiveModel, number>();
 
   constructor(
     deps: PredictorDeps,
-    settings: AdmissionSettings & { readonly predictionCache?: OutputCacheSettings | undefined },
+    settings: AdmissionSettings & {
+      readonly predictionCache?: OutputCacheSettings | undefined;
+      readonly maxLoggedTensorValues: number;
+    },
   ) {
     this.#deps = deps;
     this.statistics = new ModelStatistics(deps.metrics);
@@ -98,6 +103,13 @@ export class Predictor {
       },
     });
     const { predictionCache } = settings;
+    this.#maxLoggedTensorValues = settings.maxLoggedTensorValues;
+    this.#valuesLeftOut = new Counter({
+      name: 'prediction_log_tensors_without_values_total',
+      help: 'Tensors that were logged by type and shape alone: they have more values than serving.maxLoggedTensorValues',
+      labelNames: ['model'],
+      registers: [deps.metrics],
+    });
     this.#cache = predictionCache === undefined ? undefined : new OutputCache(deps.metrics, predictionCache);
     this.#shadows = new ShadowRuns(deps);
     this.#circuits = new ModelCircuits(deps);
@@ -352,11 +364,16 @@ export class Predictor {
         this.#count(by, rows);
         const { predictions, clock } = this.#deps;
         const about = { ...ids, entityKey, predictedAtMs: clock.now() };
-        predictions.add(new LoggedTensors(by, { inputs: feeds, outputs: results }, about));
+        const limits = {
+          maxValues: this.#maxLoggedTensorValues,
+          onLeftOut: () => this.#valuesLeftOut.inc({ model: by.name }),
+        };
+        predictions.add(new LoggedTensors(by, { inputs: feeds, outputs: results }, about, limits));
         return { results, by, answered: undefined };
       }
       const output = by.model.decisionOf(results, rows);
-      const own = rowsOfTensors(by.model.signature, by.model.encoder, feeds, rows) as RowValues;
+      const own =
+        by === active ? input : (rowsOfTensors(by.model.signature, by.model.encoder, feeds, rows) as RowValues);
       const shadow = this.#deps.models.shadowOf(active.name);
       if (shadow !== undefined) this.#shadows.run(shadow, by, own, rows, output);
       const inferred = { output, input: own, by };

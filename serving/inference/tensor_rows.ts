@@ -4,12 +4,18 @@ import type { RowValues } from '#registry/packages/model_package';
 import type { LoadedModel } from '../models/loaded_model.ts';
 import type { AskedRow, AskedRows } from './answered_rows.ts';
 
-/** Rows that came as tensors: their features are read out of the model's input when the log takes them. */
+/** So many are written out at once. */
+const ROWS_A_RUN = 64;
+
+/** Rows that came as tensors: their features are read out of the model's input when the log takes them, and written as text where all are numbers. */
 export class TensorRows implements AskedRows {
   readonly count: number;
   readonly #model: LoadedModel;
   readonly #input: RowValues;
   readonly #entity: EntityKey | undefined;
+  /** From the row `#textsFrom` on. */
+  #texts: readonly string[] = [];
+  #textsFrom = 0;
 
   /** @param entity - of all rows, where the request names it */
   constructor(model: LoadedModel, input: RowValues, count: number, entity: EntityKey | undefined) {
@@ -20,6 +26,20 @@ export class TensorRows implements AskedRows {
   }
 
   at(index: number): AskedRow {
+    return { features: this.#textAt(index) ?? this.#featuresAt(index), entity: this.#entity };
+  }
+
+  #textAt(index: number): string | undefined {
+    const known = this.#texts[index - this.#textsFrom];
+    if (known !== undefined) return known;
+    const texts = this.#model.rowTexts;
+    if (texts === undefined) return undefined;
+    this.#texts = texts.write(this.#input as Float32Array, index, Math.min(index + ROWS_A_RUN, this.count));
+    this.#textsFrom = index;
+    return this.#texts[0];
+  }
+
+  #featuresAt(index: number): JsonObject {
     const { encoder, signature } = this.#model;
     const features: Record<string, string | number | null> = {};
     for (const [column, { name, categories }] of signature.inputs.entries()) {
@@ -28,7 +48,7 @@ export class TensorRows implements AskedRows {
       else if (!Number.isFinite(value)) features[name] = null;
       else features[name] = categoryOf(categories, value) ?? value;
     }
-    return { features: features as JsonObject, entity: this.#entity };
+    return features as JsonObject;
   }
 }
 

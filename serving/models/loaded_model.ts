@@ -22,6 +22,7 @@ import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/pac
 import { decidingOutputs, decisionOf } from '#registry/rows/decision';
 import { arrayFrom, feedsOf } from '#registry/rows/row_feeds';
 import { checkGoldenRows } from './golden_rows.ts';
+import { RowTexts } from './kernels/row_texts.ts';
 import { DEFAULT_RUNTIME, type ModelRuntime } from './model_runtime.ts';
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';
@@ -74,6 +75,7 @@ export class LoadedModel {
   #treesUpTo = 0;
   #thread: SessionThread | undefined;
   #explainer: Promise<TreeExplainer | undefined> | undefined;
+  #rowTexts: RowTexts | undefined;
   /** [examples, columns]: what explanations compare with. */
   #background: RowValues = new Float32Array(0);
   /** Rows in each run, where the graph fixes their number. */
@@ -229,6 +231,14 @@ export class LoadedModel {
     this.#treesUpTo = isRepeatable ? Number.POSITIVE_INFINITY : await trial.fasterUpTo();
   }
 
+  /** Writes rows as JSON; undefined where a row is more than numbers of FP32. */
+  get rowTexts(): RowTexts | undefined {
+    if (this.encoder.isWide || this.encoder.texts !== undefined) return undefined;
+    if (this.signature.inputs.some(({ categories }) => categories !== undefined)) return undefined;
+    this.#rowTexts ??= new RowTexts(this.encoder.names);
+    return this.#rowTexts;
+  }
+
   get background(): RowValues {
     return this.#background;
   }
@@ -271,21 +281,38 @@ export class LoadedModel {
       const wanted = `${isWide ? 'Float64Array' : 'Float32Array'} of ${rows} × ${width}`;
       throw new TypeError(`the model takes a ${wanted}, not a ${input.constructor.name} of ${input.length}`);
     }
-    if (this.#trees !== undefined && rows <= this.#treesUpTo) {
-      const output = this.#trees.run(input as Float32Array, rows);
-      if (this.#classLabels === undefined) return output;
-      const labelled = this.#classLabels.label(output, rows);
-      if (labelled !== undefined) return labelled;
-    }
-    return this.#runSession(input, rows);
+    return this.#runTrees(input as Float32Array, rows) ?? this.#runSession(input, rows);
+  }
+
+  /** @returns undefined where the graph is faster, or where there are none; where scores are as good as equal it has the label */
+  #runTrees(input: Float32Array, rows: number): RowValues | undefined {
+    if (this.#trees === undefined || rows > this.#treesUpTo) return undefined;
+    const output = this.#trees.run(input, rows);
+    return this.#classLabels === undefined ? output : this.#classLabels.label(output, rows);
+  }
+
+  /** The same for tensors under the graph's names. */
+  #runTreeTensors(feeds: NamedTensors, outputs: readonly string[]): NamedTensors | undefined {
+    const { onnx } = this.signature;
+    const { data, dims } = feeds[onnx.input] ?? {};
+    const [rows = 0] = dims ?? [];
+    if (!(data instanceof Float32Array) || rows === 0 || data.length !== rows * this.encoder.width) return undefined;
+    if (outputs.some((name) => name !== onnx.output && name !== onnx.label)) return undefined;
+    const output = this.#runTrees(data, rows);
+    if (output === undefined) return undefined;
+    return Object.fromEntries(outputs.map((name) => [name, this.outputTensor(name, output, rows)]));
   }
 
   /**
-   * Computes outputs of the graph for tensors under its own names.
+   * Computes outputs of the graph for tensors under its own names, by whichever is faster for so many rows.
    *
    * @throws what onnxruntime says against the tensors; {@link InvalidModelError} for an output that cannot be read
    */
   async runTensors(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
+    return this.#runTreeTensors(feeds, outputs) ?? this.#runGraph(feeds, outputs);
+  }
+
+  async #runGraph(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
     this.#running += 1;
     try {
       const results = await this.#runWhole(feeds, outputs);
@@ -324,6 +351,9 @@ export class LoadedModel {
     const { type, dims } = this.spec.outputs.find((each) => each.name === name) ?? { type: 'float32', dims: [0, 0] };
     const width = this.scoreWidth;
     const isLabel = name === signature.onnx.label;
+    if (width === all && type === 'float32' && output instanceof Float32Array) {
+      return { type, dims: dims.length === 1 ? [rows] : [rows, width], data: output };
+    }
     const from = isLabel ? width : 0;
     const columns = isLabel ? 1 : width;
     const values = Float64Array.from({ length: rows * columns }, (_, at) => {
@@ -342,7 +372,7 @@ export class LoadedModel {
   async #runSession(input: RowValues, rows: number): Promise<RowValues> {
     if (this.#batch !== undefined && rows !== this.#batch) return this.#runOneByOne(input, rows);
     const feeds = feedsOf(this.signature, this.encoder, input, rows);
-    return this.decisionOf(await this.runTensors(feeds, decidingOutputs(this.signature)), rows);
+    return this.decisionOf(await this.#runGraph(feeds, decidingOutputs(this.signature)), rows);
   }
 
   async #runOneByOne(input: RowValues, rows: number): Promise<RowValues> {

@@ -169,4 +169,7 @@ test('tensors that are no rows are logged as they came, once a request; many val
     ],
   ]);
   expect(logged[0]).toMatchObject({ modelName: 'cubes', modelVersion: 1, rowIndex: 0 });
+  expect(await serving.metrics.getSingleMetricAsString('prediction_log_tensors_without_values_total')).toContain(
+    'prediction_log_tensors_without_values_total{model="cubes"} 2',
+  );
 });

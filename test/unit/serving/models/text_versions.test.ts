@@ -21,6 +21,66 @@ function echo() {
   return packageOfForeign(mlmodel, file);
 }
 
+const BROKEN = 'what the canary cannot compute';
+const INT64 = 7;
+const BOOL = 9;
+
+/** The same, but for one text, of which it looks up what is not there. */
+function fragileEcho() {
+  const keys = { name: 'keys_strings', type: 8, strings: [Buffer.from(BROKEN)] };
+  const node = [
+    {
+      ...{ opType: 'LabelEncoder', domain: 'ai.onnx.ml', input: ['text'], output: ['place'] },
+      attribute: [keys, { name: 'values_int64s', type: INT64, ints: [5] }, { name: 'default_int64', type: 2, i: 0 }],
+    },
+    { opType: 'Gather', input: ['table', 'place'], output: ['known'] },
+    { opType: 'Where', input: ['known', 'text', 'text'], output: ['label'] },
+  ];
+  const initializer = [{ name: 'table', dims: [1], dataType: BOOL, rawData: Buffer.of(1) }];
+  const graph = { name: 'g', node, initializer, input: [tensor('text')], output: [tensor('label')] };
+  const opsetImport = [
+    { domain: '', version: 17 },
+    { domain: 'ai.onnx.ml', version: 2 },
+  ];
+  const file = ModelProto.encode(ModelProto.fromObject({ irVersion: 8, graph, opsetImport })).finish();
+  const { mlmodel } = readMlmodel(Buffer.from('flavors: {onnx: {data: model.onnx}}'));
+  return packageOfForeign(mlmodel, file);
+}
+
+test('over HTTP, rows that a canary fails on are answered by production with their own texts', async () => {
+  const canary = { steps: [50], guardrails: { errorShare: 1, scoreShift: 1_000, latencyRatio: 1_000 } };
+  const served = await serveTiny({ models: [{ name: 'echo', canary }] }, async (registry) => {
+    await registry.register({ name: 'echo', package: echo(), metrics: {}, params: {} });
+    await registry.transition('echo', 1, 'Production');
+    await registry.register({ name: 'echo', package: fragileEcho(), metrics: {}, params: {} });
+    await registry.transition('echo', 2, 'Staging');
+  });
+  const { app } = served.service;
+  const ask = async (texts: readonly string[], entity: string) => {
+    const answer = await app.inject({
+      ...{ method: 'POST', url: '/endpoints/echo/invocations', headers: { 'x-entity-id': entity } },
+      payload: { dataframe_records: texts.map((text) => ({ text })) },
+    });
+    expect([answer.statusCode, answer.json()]).toEqual([200, { predictions: texts }]);
+  };
+  const entities = Array.from({ length: 30 }, (_, at) => `user:u${at}`);
+  for (const [at, entity] of entities.entries()) {
+    // Each version meets texts of its own, so that the same number stands for others in each.
+    await ask([`only of ${entity}`], entity);
+    await ask([`text ${at % 7}`, BROKEN, `only of ${entity}`, `text ${(at * 3) % 5}`], entity);
+    await ask([`text ${at % 5}`, `only of ${entity}`], entity);
+  }
+  await served.log.flush();
+  const by = (version: number) => served.logged.filter(({ modelVersion }) => modelVersion === version);
+  const broken = served.logged.filter(({ features }) => JSON.stringify(features).includes(BROKEN));
+  expect(broken).toHaveLength(entities.length);
+  expect(broken.every(({ modelVersion, prediction }) => modelVersion === 1 && prediction === BROKEN)).toBe(true);
+  // Of an entity of the canary, two requests of three.
+  expect(by(2).length).toBeGreaterThan(3 * 5);
+  expect(by(1).length + by(2).length).toBe(7 * entities.length);
+  await served.stop();
+});
+
 test('strings have numbers of their own in each version: rows are encoded anew', () => {
   const [one, other] = [createEncoder(echo().signature), createEncoder(echo().signature)];
   const texts = ['b', 'a', 'c', 'a'];

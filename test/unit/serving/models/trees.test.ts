@@ -216,6 +216,23 @@ test('what is no sum of trees is left to onnxruntime; covers are used only where
   expect(await TreeShap.of(parsed, new Float32Array(0), COLUMNS)).toBeUndefined();
 });
 
+test('tensors of many rows are computed by the trees, and other outputs and shapes by the graph', async () => {
+  const { package: model } = await fraudDetectorVersion();
+  const loaded = await LoadedModel.load(model, { isRepeatable: true });
+  const { input, output } = model.signature.onnx;
+  const values = Float32Array.from({ length: 100 * loaded.encoder.width }, (_, at) => ((at * 37) % 101) / 7 - 5);
+  const feeds = { [input]: { type: 'float32', dims: [100, loaded.encoder.width], data: values } } as const;
+  const names = loaded.spec.outputs.map(({ name }) => name);
+  const [{ [output]: scores }, all] = [await loaded.runTensors(feeds, [output]), await loaded.runTensors(feeds, names)];
+  expect(scores?.dims).toEqual([100, loaded.scoreWidth]);
+  expect(scores?.data).toEqual(await loaded.scores(values, 100));
+  expectClose(scores?.data as Float32Array, all[output]?.data as Float32Array);
+  expect(Object.keys(all).sort()).toEqual([...names].sort());
+  const odd = { [input]: { type: 'float32', dims: [1, 1], data: values } } as const;
+  await expect(loaded.runTensors(odd, [output])).rejects.toThrow();
+  await loaded.release();
+});
+
 test('a model that is released while its trees are timed goes quietly', async () => {
   const { package: model } = await fraudDetectorVersion();
   for (let pause = 0; pause < 40; pause += 5) {
