@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { builtinModules } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { testedVersion } from '#kernel/optional_package';
 import { assetPath, projectRoot } from '#kernel/project_root';
@@ -19,7 +20,25 @@ export interface InitOptions {
   readonly headwater?: string;
 }
 
-const NAME = /^[a-z0-9][a-z0-9._-]{0,213}$/;
+const LONGEST_NAME = 100;
+
+/** Returns a name that npm, Docker and Kubernetes take, made of a folder's: `my-app` of "My App". @throws {@link UsageError} where nothing is left of it */
+function packageNameOf(root: string): string {
+  const folder = basename(root);
+  const name = folder
+    .normalize('NFKD')
+    .replaceAll(/\p{M}/gu, '')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._]+/g, '-')
+    .replaceAll(/^[^a-z0-9]+|[^a-z0-9]+$/g, '')
+    .slice(0, LONGEST_NAME);
+  if (name !== '' && !RESERVED.has(name)) return name;
+  throw new UsageError(
+    `"${folder}" cannot be a package's name: take a folder with letters or digits in its name${name === '' ? '' : ', and no name that npm reserves'}`,
+  );
+}
+
+const RESERVED: ReadonlySet<string> = new Set(['node_modules', 'favicon.ico', ...builtinModules, 'headwater']);
 /** What an empty repository may have. */
 const HARMLESS: ReadonlySet<string> = new Set(['.git', '.gitignore', 'LICENSE', '.DS_Store', '.idea', '.vscode']);
 
@@ -38,10 +57,7 @@ async function writeProject(folder: string | undefined, { template, headwater }:
     );
   }
   const root = resolve(folder);
-  const name = basename(root).toLowerCase();
-  if (!NAME.test(name)) {
-    throw new UsageError(`"${name}" cannot be a package's name: use lower-case letters, digits, ".", "_" and "-"`);
-  }
+  const name = packageNameOf(root);
   const held = existsSync(root) ? readdirSync(root).filter((each) => !HARMLESS.has(each)) : [];
   if (held.length > 0) {
     throw new UsageError(
@@ -63,14 +79,29 @@ async function writeProject(folder: string | undefined, { template, headwater }:
   }
   const at = relative(process.cwd(), root) || '.';
   print(`${name}: a project of the template "${template}" in ${at}`);
-  print(`\n  cd ${at}\n  npm install\n  npm run dev\n`);
+  const shown = /^[\w./-]+$/.test(at) ? at : `'${at.replaceAll("'", "'\\''")}'`;
+  print(`\n  cd ${shown}\n  npm install\n  npm run dev\n`);
+  const workspaces = workspacesAbove(root);
+  if (workspaces !== undefined) {
+    print(
+      `${workspaces} is a root of workspaces: npm reads overrides, allowScripts and .npmrc there alone, so move those of ${at} there`,
+    );
+  }
+}
+
+/** Returns the nearest package.json above that has workspaces. */
+function workspacesAbove(root: string): string | undefined {
+  for (let at = dirname(root); at !== dirname(at); at = dirname(at)) {
+    if (packageAt(at)?.workspaces !== undefined) return join(at, 'package.json');
+  }
+  return undefined;
 }
 
 /** Returns what the files of a project in this folder say of it. */
 export function factsOf(root: string, { template, headwater }: InitOptions): ProjectFacts {
   const { dependencies = {}, devDependencies = {} } = ownPackage();
   return {
-    ...{ name: basename(root).toLowerCase(), template, headwater: headwater ?? dependencyOnThis(root) },
+    ...{ name: packageNameOf(root), template, headwater: headwater ?? dependencyOnThis(root) },
     version: ownPackage().version,
     ...{ zod: dependencies.zod ?? '4', pubsub: testedVersion('@google-cloud/pubsub') },
     ...{ typescript: devDependencies.typescript ?? '7', nodeTypes: devDependencies['@types/node'] ?? '20' },
@@ -79,7 +110,7 @@ export function factsOf(root: string, { template, headwater }: InitOptions): Pro
 
 /** Returns what the image of a project is called by: the name of its package. */
 function imageOf(root: string): Pick<ProjectFacts, 'name' | 'version'> {
-  const name = packageAt(root)?.name ?? basename(root).toLowerCase();
+  const name = packageAt(root)?.name ?? packageNameOf(root);
   return { name: name.replace(/^@/, ''), version: ownPackage().version };
 }
 
@@ -100,6 +131,7 @@ async function copyTemplate(template: Template, root: string, written: ReadonlyS
 interface PackageJson {
   readonly name?: string;
   readonly version: string;
+  readonly workspaces?: unknown;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
 }

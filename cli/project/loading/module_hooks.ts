@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type InitializeHook, isBuiltin, type LoadHook, type ResolveHook } from 'node:module';
-import { extname, join, sep } from 'node:path';
+import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { transform } from '@swc/wasm-typescript';
 import { projectRoot } from '#kernel/project_root';
@@ -80,8 +80,17 @@ export const load: LoadHook = async (url, context, nextLoad) => {
   return { format: 'module', source: await withoutTypes(text, file), shortCircuit: true };
 };
 
+/** A line that begins with a decorator, or with what looks like one. */
+const DECORATOR = /^\s*@[A-Za-z_$]/m;
+
 /** Blanks out types, so that lines and columns stay; what needs more than that, such as enums, is compiled. */
 async function withoutTypes(text: string, file: string): Promise<string> {
+  const code = await transformed(text, file);
+  if (DECORATOR.test(text)) await refuseDecorators(code, file);
+  return code;
+}
+
+async function transformed(text: string, file: string): Promise<string> {
   try {
     return (await transform(text, { module: true, filename: file, mode: 'strip-only' })).code;
   } catch {
@@ -90,5 +99,20 @@ async function withoutTypes(text: string, file: string): Promise<string> {
       transform: { verbatimModuleSyntax: true },
     });
     return code;
+  }
+}
+
+/** Decorators are no JavaScript that Node runs, and its error of them has neither place nor reason. */
+async function refuseDecorators(code: string, file: string): Promise<void> {
+  const { parse } = await import('acorn');
+  try {
+    parse(code, { ecmaVersion: 'latest', sourceType: 'module' });
+  } catch (error) {
+    const { loc } = error as { readonly loc?: { readonly line: number } };
+    const line = loc === undefined ? '' : code.split('\n')[loc.line - 1];
+    if (line?.trimStart().startsWith('@') !== true) return;
+    throw new SyntaxError(
+      `${relative(folders.project, file)}:${loc?.line} has a decorator, which Node does not run: call the function, or compile the file to JavaScript before`,
+    );
   }
 }

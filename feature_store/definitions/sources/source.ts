@@ -3,6 +3,7 @@ import type { EventFieldNames } from '#kernel/event_fields';
 import { TIME_UNITS, type TimeUnit } from '#kernel/times/time_forms';
 import { definitionOfKind } from '../definition_kind.ts';
 import { DefinitionError, definedIn } from '../errors.ts';
+import { jsonTypeProblems } from './json_types.ts';
 import { layoutProblems, type RowLayout } from './row_layout.ts';
 
 /** The validated event a feature is computed from. */
@@ -85,8 +86,16 @@ export interface EventSource extends EventFieldNames {
   }[];
 }
 
-/** Declares a source with the envelope's field names: `source()` maps other names to them. */
-export const eventSource = (source: EventSource): EventSource => definitionOfKind('source', { ...source });
+/**
+ * Declares a source with the envelope's field names: `source()` maps other names to them.
+ *
+ * @throws {@link DefinitionError} for fields of types that JSON does not have
+ */
+export function eventSource(source: EventSource): EventSource {
+  const problems = jsonTypeProblems(source.schema).map((problem) => `source ${source.name}: ${problem}`);
+  if (problems.length > 0) throw new DefinitionError(problems, definedIn());
+  return definitionOfKind('source', { ...source });
+}
 
 /** A source with field names of its own; `T` is the schema's shape. */
 export interface SourceSpec<T extends z.ZodRawShape> {

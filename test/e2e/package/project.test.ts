@@ -55,16 +55,22 @@ test.each(byForm<readonly string[]>({ short: ['minimal', 'fraud'], long: TEMPLAT
   120_000,
 );
 
-test('nothing is overwritten, and a name that npm would refuse is refused', async () => {
+test('nothing is overwritten, and a folder whose name makes no name of a package is refused', async () => {
   const held = join(folder, 'held');
   await mkdir(held);
   await writeFile(join(held, 'notes.txt'), 'mine');
   expect(await runCommand(folder, ['init', 'held'])).toMatchObject({
     stderr: expect.stringMatching(/held is not empty \(notes\.txt\)/),
   });
-  expect(await runCommand(folder, ['init', '_x'])).toMatchObject({
+  expect(await runCommand(folder, ['init', '__'])).toMatchObject({
     stderr: expect.stringMatching(/cannot be a package's name/),
   });
+  const inner = join(folder, 'work/packages');
+  await mkdir(inner, { recursive: true });
+  await writeFile(join(folder, 'work/package.json'), '{"workspaces":["packages/*"]}');
+  const { stdout } = await runCommand(inner, ['init', 'Ünser Shop 2']);
+  expect(stdout).toMatch(/^unser-shop-2: [\s\S]*cd 'Ünser Shop 2'[\s\S]*package\.json is a root of workspaces/);
+  expect(JSON.parse(await readFile(join(inner, 'Ünser Shop 2/package.json'), 'utf8')).name).toBe('unser-shop-2');
   const { stderr } = await runCommand(folder, ['init', 'ok', '--template', 'fraude']);
   expect(stderr).toMatch(/fraud/);
 }, 60_000);

@@ -61,6 +61,11 @@ test('a folder without a project is named, and where the project is', async () =
 
 test.each([
   ['a syntax error', { 'features/bad.ts': 'export const = 1;\n' }, /features\/bad\.ts: /],
+  [
+    'a decorator',
+    { 'features/bad.ts': 'function f(){}\nclass A {\n  @f b(): void {}\n}\nexport const a = new A();\n' },
+    /features\/bad\.ts:3 has a decorator, which Node does not run/,
+  ],
   ['a module that throws', { 'features/bad.ts': "throw new Error('no luck');\n" }, /features\/bad\.ts: no luck/],
   [
     'a package that is not installed',
