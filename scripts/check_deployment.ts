@@ -1,12 +1,13 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { messageOf } from '#kernel/errors';
 import { assetPath, projectRoot } from '#kernel/project_root';
+import { runCommand } from '#scripts/building/installed_package';
 import { KubernetesError } from '#workflows/errors';
 import { type CronJob, jobManifest, jobName } from '#workflows/jobs/job_manifest';
 import { kubernetesApi } from '#workflows/jobs/kubernetes_api';
+import { check, endChecks } from './checking/counted_checks.ts';
 import { type ApiServer, startApiServer } from './deployment/api_server.ts';
 import { bindFiles, checkStepsOnNodes } from './deployment/check_steps_on_nodes.ts';
 import { builtBy, builtWithKeda, prepareCluster } from './deployment/cluster.ts';
@@ -18,12 +19,12 @@ import { run } from './services/install.ts';
 // the definitions of the operators. The first run builds these tools, which takes a quarter of an hour.
 
 const CLI = assetPath('dist/cli/headwater.js');
-const counts = { passed: 0, failed: 0 };
 const folder = await mkdtemp(join(tmpdir(), 'headwater-deployment-'));
 let server: ApiServer | undefined;
 let nodes: { stop(): Promise<void> } | undefined;
 /** A project as `headwater init` writes it, with the files of both deployments. */
 const PROJECT = 'orders';
+const PRODUCTION_IMAGE = `headwater@sha256:${'0'.repeat(64)}`;
 try {
   for (const kind of ['k8s', 'compose'])
     await run(process.execPath, [CLI, 'init', PROJECT, '--deploy', kind], { cwd: folder });
@@ -35,24 +36,7 @@ try {
   await server?.stop();
   await rm(folder, { recursive: true, force: true });
 }
-process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
-process.exitCode = counts.failed > 0 ? 1 : 0;
-
-/** @param refuses - it has to fail, with this in what it says */
-async function check(what: string, work: () => Promise<unknown>, refuses?: RegExp): Promise<void> {
-  let problem: string | undefined;
-  try {
-    await work();
-    if (refuses !== undefined) problem = `was taken, and should be refused with ${refuses}`;
-  } catch (error) {
-    const message = messageOf(error);
-    if (refuses === undefined || !refuses.test(message)) problem = message;
-  }
-  counts[problem === undefined ? 'passed' : 'failed'] += 1;
-  process.stdout.write(
-    `${problem === undefined ? 'ok    ' : 'FAILED'} ${what}${problem === undefined ? '' : `\n${problem}`}\n`,
-  );
-}
+endChecks();
 
 async function checkFiles(): Promise<void> {
   const hadolint = await tools.hadolintBinary();
@@ -67,13 +51,23 @@ async function checkFiles(): Promise<void> {
 
 async function checkCompose(): Promise<void> {
   const compose = await tools.composeBinary();
-  const config = (files: readonly string[], env: Record<string, string> = {}, cwd = projectRoot) =>
-    run(compose, ['--env-file', '.env.example', ...files.flatMap((file) => ['-f', file]), 'config', '--quiet'], {
+  // As start-local.sh writes it.
+  const filled = join(folder, 'filled.env');
+  await writeFile(
+    filled,
+    (await readFile(assetPath('.env.example'), 'utf8')).replaceAll(/^(\w+)=$/gm, '$1=of-this-check'),
+  );
+  const config = (
+    files: readonly string[],
+    env: Record<string, string> = {},
+    { cwd = projectRoot, envFile = filled, args = ['--quiet'] }: ConfigOptions = {},
+  ) =>
+    runCommand(compose, ['--env-file', envFile, ...files.flatMap((file) => ['-f', file]), 'config', ...args], {
       ...{ cwd, env },
     });
   const production = {
     ...{
-      HEADWATER_IMAGE: `headwater@sha256:${'0'.repeat(64)}`,
+      HEADWATER_IMAGE: PRODUCTION_IMAGE,
       TLS_ENDS_IN_FRONT: 'true',
       GATEWAY_API_KEYS: 'a',
       FEATURE_API_KEYS: 'b',
@@ -82,8 +76,24 @@ async function checkCompose(): Promise<void> {
     },
   };
   const files = ['docker-compose.yml'];
+  const development = [...files, 'docker-compose.dev.yml'];
   await check('compose: as it is', () => config(files));
-  await check('compose: development', () => config([...files, 'docker-compose.dev.yml']));
+  await check('compose: development', () => config(development));
+  for (const [name, merged, env] of [
+    ['as it is', files, {}],
+    ['development', development, {}],
+    ['production', [...files, 'docker-compose.prod.yml'], production],
+  ] as const) {
+    await check(
+      `compose: ${name}: each service that starts has limits, a health check, and ports on loopback`,
+      async () => refuseServices(await config(merged, env, { args: ['--format', 'json'] })),
+    );
+  }
+  await check(
+    'compose: without passwords is refused',
+    () => config(files, {}, { envFile: '.env.example' }),
+    /_PASSWORD.*set it in \.env/,
+  );
   await check('compose: production', () => config([...files, 'docker-compose.prod.yml'], production));
   const noKeys = { ...production, API_KEYS: '' };
   await check(
@@ -92,10 +102,47 @@ async function checkCompose(): Promise<void> {
     /API_KEYS/,
   );
   const project = join(folder, PROJECT);
-  await check('compose: of a project', () => config(files, {}, project));
+  await check('compose: of a project', () => config(files, {}, { cwd: project }));
   await check('compose: of a project in production', () =>
-    config([...files, 'docker-compose.prod.yml'], production, project),
+    config([...files, 'docker-compose.prod.yml'], production, { cwd: project }),
   );
+}
+
+interface ConfigOptions {
+  readonly cwd?: string;
+  readonly envFile?: string;
+  readonly args?: readonly string[];
+}
+
+/** @throws with what services of a rendered file lack. The health check of an image that is built here comes with it. */
+function refuseServices(rendered: string): void {
+  interface Service {
+    readonly build?: object;
+    readonly image: string;
+    readonly scale?: number;
+    readonly healthcheck?: { readonly disable?: boolean };
+    readonly restart?: string;
+    readonly deploy?: {
+      readonly resources?: { readonly limits?: { readonly cpus?: number; readonly memory?: string } };
+    };
+    readonly ports?: readonly { readonly host_ip?: string }[];
+  }
+  const { services } = JSON.parse(rendered) as { readonly services: Readonly<Record<string, Service>> };
+  const problems = Object.entries(services).flatMap(
+    ([name, { build, image, healthcheck, restart, deploy, ports = [], scale }]) => {
+      const ofRoles = build !== undefined || image === PRODUCTION_IMAGE;
+      // What ends by itself has none.
+      const hasHealth =
+        ofRoles || restart === 'on-failure' || (healthcheck !== undefined && healthcheck.disable !== true);
+      const { cpus, memory } = deploy?.resources?.limits ?? {};
+      return [
+        ...(scale === 0 || hasHealth ? [] : [`${name} has no health check`]),
+        ...(cpus === undefined || memory === undefined ? [`${name} has no limits`] : []),
+        ...(ports.every(({ host_ip: ip }) => ip === '127.0.0.1') ? [] : [`${name} has a port on another address`]),
+      ];
+    },
+  );
+  if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 
 async function checkManifests(): Promise<void> {

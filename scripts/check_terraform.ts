@@ -2,8 +2,8 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { globSync } from 'tinyglobby';
-import { messageOf } from '#kernel/errors';
 import { assetPath } from '#kernel/project_root';
+import { check, endChecks } from './checking/counted_checks.ts';
 import { run } from './services/install.ts';
 import { wrongValues } from './terraform/api_values.ts';
 import {
@@ -35,27 +35,10 @@ const BOOTSTRAP = {
 };
 const GITHUB = { TF_VAR_owner: 'example', TF_VAR_approvers: '[1]' };
 
-const counts = { passed: 0, failed: 0 };
 const folder = await mkdtemp(join(tmpdir(), 'headwater-terraform-'));
 const tofu = await tofuBinary();
 const python = await pythonTools();
 const configuration = await providerMirror(folder);
-
-/** @param refuses - it has to fail, with this in its message */
-async function check(what: string, work: () => Promise<unknown>, refuses?: RegExp): Promise<void> {
-  let problem: string | undefined;
-  try {
-    await work();
-    if (refuses !== undefined) problem = `was accepted, and should be refused with ${refuses}`;
-  } catch (error) {
-    const message = messageOf(error);
-    if (refuses === undefined || !refuses.test(message)) problem = message;
-  }
-  counts[problem === undefined ? 'passed' : 'failed'] += 1;
-  process.stdout.write(
-    `${problem === undefined ? 'ok    ' : 'FAILED'} ${what}${problem === undefined ? '' : `\n${problem}`}\n`,
-  );
-}
 
 function tofuIn(cwd: string, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   return run(tofu, args, {
@@ -395,5 +378,4 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 process.stdout.write('No cloud was called: schemas, plans, policies and an emulator.\n');
-process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
-process.exitCode = counts.failed > 0 ? 1 : 0;
+endChecks();

@@ -2,7 +2,7 @@
 # One machine in production: docker compose with an image by digest, passwords and keys from the environment or .env.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v docker >/dev/null || { echo 'there is no Docker here' >&2; exit 1; }
+. scripts/deployment/needs_docker.sh
 files=(-f docker-compose.yml -f docker-compose.prod.yml)
 # Says what is missing before anything is started.
 docker compose "${files[@]}" config --quiet

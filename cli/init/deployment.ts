@@ -19,7 +19,7 @@ const WHAT: Readonly<Record<Deployment, { readonly name: string; readonly next: 
   },
   compose: {
     name: 'files for Docker compose',
-    next: `  cp .env.example .env && docker compose up --build
+    next: `  cp .env.example .env, fill its empty lines, and docker compose up --build
   docker compose -f docker-compose.yml -f docker-compose.prod.yml up -d   # in production: passwords and keys from .env`,
   },
 };

@@ -32,7 +32,7 @@ for (const [kind, parts] of [
   }
 }
 // A project has one image, of its own Dockerfile; emulators and Flink are for work on headwater itself.
-const NOT_OF_PROJECTS = ['headwater', 'pubsub', 'kinesis', 'flink', 'flink-tasks', 'flink-jobs', 'workers'];
+const NOT_OF_PROJECTS = ['headwater', 'pubsub', 'kinesis', 'aws', 'flink', 'flink-tasks', 'flink-jobs', 'workers'];
 const CHANGED = [
   [
     /^ {2}build: \{ context: examples.*$/m,
