@@ -10,9 +10,12 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN --mount=type=cache,target=/root/.npm npm ci
 COPY . .
-# Clients of brokers and clouds, trainers: all optional packages of package.json, or those named here.
-ARG OPTIONAL_PACKAGES=all
-RUN npm run build && node scripts/building/keep_optional_packages.mjs "${OPTIONAL_PACKAGES}" && npm prune --omit=dev && mkdir .empty
+# Of the optional packages of package.json: `roles` (clients of brokers, stores and clouds), `all`, or names; several with commas. The others
+# train networks in Node (@tensorflow/tfjs), bundle models for browsers (esbuild, onnxruntime-web) or run graphs of Beam's SDK (apache-beam).
+ARG OPTIONAL_PACKAGES=roles
+RUN npm run build && rm -rf dist/bench dist/scripts \
+ && node scripts/building/keep_optional_packages.mjs "${OPTIONAL_PACKAGES}" && npm prune --omit=dev \
+ && node scripts/building/drop_unused_files.mjs && mkdir .empty
 
 FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="headwater" \
@@ -34,6 +37,8 @@ COPY --from=build --chown=1000:1000 /app/.empty /keys
 USER 1000
 VOLUME /data
 EXPOSE 8000 8080 8082 8083 8084
+# Roles drain: what was accepted is finished within the grace of Compose and Kubernetes.
+STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "/app/dist/cli/roles/health_check.js"]
 ENTRYPOINT ["node", "/app/dist/cli/headwater.js"]
 CMD ["start"]

@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { projectRoot } from '#kernel/project_root';
-import { cacheFolder } from './services/install.ts';
+import { nodeBinary } from './services/node_binary.ts';
 
 /**
  * `npm run test:node -- 24`: the unit and conformance suites on another Node, of which npm's package `node` brings the binary; without a version on all that are
@@ -18,7 +16,7 @@ const patterns = isVersion ? rest : process.argv.slice(2);
 
 const failed: string[] = [];
 for (const version of versions) {
-  const node = await binaryOf(version);
+  const node = await nodeBinary(version);
   process.stdout.write(`\n=== Node ${version}: unit and conformance\n`);
   const jest = join(projectRoot, 'node_modules/jest/bin/jest.js');
   const args = ['--experimental-vm-modules', '--no-warnings', jest, ...patterns];
@@ -31,19 +29,6 @@ process.stdout.write(
   `\n${failed.length === 0 ? `passed on Node ${versions.join(', ')}` : `failed on Node ${failed.join(', ')}`}\n`,
 );
 process.exitCode = failed.length === 0 ? 0 : 1;
-
-/** Installs Node once, below the cache. */
-async function binaryOf(version: string): Promise<string> {
-  const folder = join(cacheFolder, `node-${version}`);
-  const binary = join(folder, 'node_modules/node/bin/node');
-  if (existsSync(binary)) return binary;
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'package.json'), '{"private":true}\n');
-  const code = await run('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', `node@${version}`], {});
-  if (code !== 0 || !existsSync(binary))
-    throw new Error(`npm install node@${version} in ${folder} brought no ${binary}`);
-  return binary;
-}
 
 function run(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<number | null> {
   return new Promise((resolve, reject) => {

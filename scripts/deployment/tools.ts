@@ -131,3 +131,13 @@ export async function gitleaksBinary(): Promise<string> {
   });
   return join(folder, 'gitleaks');
 }
+
+/** Lists the packages in the files of an image, as buildx does for `sbom: true`. */
+export async function syftBinary(): Promise<string> {
+  const folder = toolFolder('syft-1.38.0');
+  await once(folder, 'building syft', async () => {
+    const env = { ...GO, GOBIN: folder };
+    await run('go', ['install', 'github.com/anchore/syft/cmd/syft@v1.38.0'], { env });
+  });
+  return join(folder, 'syft');
+}

@@ -35,6 +35,7 @@ test('compose brings up everything; each with limits and a health check, no port
         'grafana',
         'alertmanager',
         'flink',
+        'aws',
       ],
     ]),
   );
@@ -49,10 +50,64 @@ test('compose brings up everything; each with limits and a health check, no port
     expect([name, hasHealth]).toEqual([name, true]);
     expect([name, /:latest$/.test(service.image ?? '') && service.build === undefined]).toEqual([name, false]);
     for (const port of service.ports ?? [])
-      ports.push(/(\d+):\d+$/.exec(port.replace(/\$\{\w+:-(\d+)\}/, '$1'))?.[1] ?? port);
+      ports.push(/(\d+):\d+$/.exec(port.replaceAll(/\$\{\w+:-([\d.]+)\}/g, '$1'))?.[1] ?? port);
   }
   expect(new Set(ports).size).toBe(ports.length);
   for (const role of ROLES) expect(services[role]).toMatchObject({ read_only: true, cap_drop: ['ALL'] });
+});
+
+const COMPOSE_FILES = ['docker-compose.yml', 'docker-compose.dev.yml', 'docker-compose.prod.yml'];
+
+test.each(COMPOSE_FILES)('%s: ports are those of this machine alone, unless an address is given', (file) => {
+  const text = readFileSync(assetPath(file), 'utf8').replaceAll(/!(reset|override) /g, '');
+  const { services: all } = parse(text, { merge: true }) as { services: Readonly<Record<string, Service>> };
+  for (const [name, { ports }] of Object.entries(all)) {
+    for (const port of ports ?? []) {
+      expect([name, port]).toEqual([
+        name,
+        expect.stringMatching(/^(127\.0\.0\.1|\$\{PUBLISH_ADDRESS:-127\.0\.0\.1\}):/),
+      ]);
+    }
+  }
+});
+
+test.each(COMPOSE_FILES)('%s: no password or key to fall back on', (file) => {
+  const defaults = readFileSync(assetPath(file), 'utf8').matchAll(
+    /\$\{(\w*(?:PASSWORD|KEYS?|TOKEN|SECRET))\b:?-([^}]*)\}/g,
+  );
+  expect([...defaults].filter(([, , value]) => value !== '').map(([all]) => all)).toEqual([]);
+});
+
+test('passwords that Compose needs are required, and .env.example leaves them empty', () => {
+  const { secrets, 'x-required': required } = read('docker-compose.yml') as {
+    secrets: Readonly<Record<string, { readonly environment: string }>>;
+    'x-required': readonly string[];
+  };
+  const example = new Map(
+    readFileSync(assetPath('.env.example'), 'utf8')
+      .split('\n')
+      .filter((line) => /^\w+=/.test(line))
+      .map((line) => line.split(/=(.*)/) as [string, string]),
+  );
+  for (const { environment } of Object.values(secrets)) expect([...example.keys()]).toContain(environment);
+  const empty = [...example].filter(([, value]) => value === '').map(([name]) => name);
+  const listed = required.map((each) => /^\$\{(\w+):\?/.exec(each)?.[1]);
+  expect([...listed, 'ACCESS_API_KEYS'].sort()).toEqual(empty.sort());
+});
+
+test('the development file: every role runs the sources again as they change, with a health check', () => {
+  const text = readFileSync(assetPath('docker-compose.dev.yml'), 'utf8').replaceAll('!reset ', '');
+  const { services: live } = parse(text, { merge: true }) as {
+    services: Readonly<Record<string, Service & { readonly entrypoint?: readonly string[] }>>;
+  };
+  for (const role of ROLES) {
+    expect([role, live[role]?.entrypoint, live[role]?.healthcheck]).toEqual([
+      role,
+      ['node', '--watch-path=dist', 'dist/cli/headwater.js'],
+      expect.objectContaining({ test: expect.any(Array) }),
+    ]);
+  }
+  expect(live.compile).toMatchObject({ healthcheck: expect.any(Object), deploy: expect.any(Object) });
 });
 
 test('the image copies what is there, and is not root', () => {
@@ -61,6 +116,8 @@ test('the image copies what is there, and is not root', () => {
     if (path !== '.empty') expect([path, existsSync(assetPath(path as string))]).toEqual([path, true]);
   }
   expect(dockerfile).toMatch(/^USER 1000$/m);
+  expect(dockerfile).toMatch(/^STOPSIGNAL SIGTERM$/m);
+  expect(dockerfile).toMatch(/^HEALTHCHECK .*CMD/m);
 });
 
 test('every alert that compose has is in the cluster too', () => {
