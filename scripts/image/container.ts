@@ -46,7 +46,11 @@ export class Container {
     await mkdir(data, { recursive: true });
     await once(spawn('chown', [`${config.User}:${config.User}`, data], { stdio: 'ignore' }), 'exit');
     // An engine sets it to the home of the user.
-    const variables = ['HOME=/home/node', ...config.Env, ...Object.entries(env).map(([key, value]) => `${key}=${value}`)];
+    const variables = [
+      'HOME=/home/node',
+      ...config.Env,
+      ...Object.entries(env).map(([key, value]) => `${key}=${value}`),
+    ];
     const namespaces = ['--mount', '--pid', '--fork', '--kill-child'];
     const args = [...namespaces, 'sh', '-c', SCRIPT, 'sh', config.User, config.WorkingDir, ...variables, ...command];
     const child = spawn('unshare', args, {

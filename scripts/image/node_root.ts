@@ -27,7 +27,17 @@ export async function nodeRoot(version: string): Promise<string> {
       await rm(join(root, path), { recursive: true, force: true });
       await mkdir(join(root, path));
     }
-    await run('chroot', [root, 'useradd', '--uid', '1000', '--user-group', '--create-home', '--shell', '/bin/bash', 'node']);
+    await run('chroot', [
+      root,
+      'useradd',
+      '--uid',
+      '1000',
+      '--user-group',
+      '--create-home',
+      '--shell',
+      '/bin/bash',
+      'node',
+    ]);
     await cp(await nodeBinary(version), join(root, 'usr/local/bin/node'));
     await writeFile(join(folder, 'package.json'), '{"private":true}\n');
     const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', `npm@${NPM}`];
