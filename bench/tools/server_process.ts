@@ -15,6 +15,13 @@ const MS_PER_TICK = 10;
 const [USER, SYSTEM] = [11, 12];
 const KILL_AFTER_MS = 10_000;
 
+export interface ServerProcessOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Cores that its threads may run on, as taskset takes them: `0`, `0,1`; without it all. */
+  readonly cores?: string;
+}
+
 /**
  * Starts a server that prints its address and then "ready".
  *
@@ -23,9 +30,12 @@ const KILL_AFTER_MS = 10_000;
 export async function startServerProcess(
   script: string,
   args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  options: ServerProcessOptions = {},
 ): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [script, ...args], {
+  const node = [process.execPath, script, ...args];
+  const [command = '', ...rest] =
+    options.cores === undefined ? node : ['taskset', '--cpu-list', options.cores, ...node];
+  const child = spawn(command, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
