@@ -22,18 +22,18 @@ export function ownFeatures(
   inDatabase: OfflineStore,
   database: Pick<SqlDatabase, 'sql' | 'views'>,
 ) {
-  const embeddings = new EmbeddingWriter(database.sql, database.views);
+  const embeddings = EmbeddingWriter.of(database.sql, database.views);
   const names = Object.keys(FEATURE_METHODS) as (keyof OfflineStore)[];
   const features = Object.fromEntries(names.map((name) => [name, own[name].bind(own)])) as unknown as OfflineStore;
   return {
     ...features,
     async write(...[rows, writer]: Parameters<OfflineStore['write']>) {
       await own.write(rows, writer);
-      await embeddings.write(rows);
+      await embeddings?.write(rows);
     },
     async writeFeatures(...[rows, written, writer]: Parameters<OfflineStore['writeFeatures']>) {
       await own.writeFeatures(rows, written, writer);
-      await embeddings.write(rows, written);
+      await embeddings?.write(rows, written);
     },
     async eraseRowsComputedBy(entityKey: EntityKey, computedAtMs: number) {
       await inDatabase.eraseRowsComputedBy(entityKey, computedAtMs);

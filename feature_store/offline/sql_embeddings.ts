@@ -20,24 +20,27 @@ const UPSERT = `INSERT INTO feature_embeddings AS held (view, version, feature, 
   SET event_time = excluded.event_time, computed_at = excluded.computed_at, embedding = excluded.embedding
   WHERE (excluded.event_time, excluded.computed_at) >= (held.event_time, held.computed_at)`;
 
-/** Writes what a view's rows say of embeddings; views without any cost nothing. */
+/** Writes what rows of views hold of embeddings. */
 export class EmbeddingWriter {
   readonly #sql: SqlExecutor;
   readonly #features: ReadonlyMap<string, readonly string[]>;
 
-  constructor(sql: SqlExecutor, views: readonly FeatureView[]) {
+  private constructor(sql: SqlExecutor, features: ReadonlyMap<string, readonly string[]>) {
     this.#sql = sql;
-    this.#features = new Map(
-      views.flatMap((view) => {
-        const found = Object.entries<Feature>(view.features).filter(([, { type }]) => type.startsWith('embedding('));
-        return found.length === 0 ? [] : [[viewId(view), found.map(([name]) => name)] as const];
-      }),
-    );
+    this.#features = features;
+  }
+
+  /** Returns the writer of these views' embeddings; undefined where they have none. */
+  static of(sql: SqlExecutor, views: readonly FeatureView[]): EmbeddingWriter | undefined {
+    const features = views.flatMap((view) => {
+      const found = Object.entries<Feature>(view.features).filter(([, { type }]) => type.startsWith('embedding('));
+      return found.length === 0 ? [] : [[viewId(view), found.map(([name]) => name)] as const];
+    });
+    return features.length === 0 ? undefined : new EmbeddingWriter(sql, new Map(features));
   }
 
   /** @param names - the features that were written; undefined: all */
   async write(rows: Iterable<FeatureRow>, names?: readonly string[]): Promise<void> {
-    if (this.#features.size === 0) return;
     const newest = new Map<string, { readonly row: FeatureRow; readonly feature: string }>();
     for (const row of rows) {
       for (const feature of this.#features.get(viewId(row)) ?? []) {

@@ -119,7 +119,7 @@ export class SqlOfflineStore implements OfflineStore {
   readonly #sql: SqlExecutor;
   readonly #partitions: MonthPartitions;
   readonly #views: ReadonlyMap<string, FeatureView>;
-  readonly #embeddings: EmbeddingWriter;
+  readonly #embeddings: EmbeddingWriter | undefined;
   /** How many batches are upserted before one is copied again, and how many were the last time. */
   #upsertsLeft = 0;
   #upserts = 0;
@@ -129,7 +129,7 @@ export class SqlOfflineStore implements OfflineStore {
     this.#sql = sql;
     this.#partitions = partitions;
     this.#views = new Map(views.map((view) => [viewId(view), view]));
-    this.#embeddings = new EmbeddingWriter(sql, views);
+    this.#embeddings = EmbeddingWriter.of(sql, views);
   }
 
   write(rows: readonly FeatureRow[], { backfill }: RowWriter = {}): Promise<void> {
@@ -175,7 +175,7 @@ export class SqlOfflineStore implements OfflineStore {
     for (let start = 0; start < list.length; start += most) batches.push(list.slice(start, start + most));
     // Side by side, as far as there are connections: no two touch the same row.
     await Promise.all(batches.map(writeBatch));
-    await this.#embeddings.write(list, names);
+    await this.#embeddings?.write(list, names);
   }
 
   /** Most rows are new, and COPY costs the server less. A row whose key is there refuses its batch, which is upserted then; so are the next ones, where history is written again. */
