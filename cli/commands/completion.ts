@@ -17,6 +17,7 @@ const ARGUMENTS: Readonly<Record<string, NameKind>> = {
   after: 'views',
   feature: 'features',
   model: 'models',
+  pipeline: 'pipelines',
   workflow: 'workflows',
   schedule: 'schedules',
 };

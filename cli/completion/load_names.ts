@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { environment } from '#configs/environment';
 import { viewId } from '#feature_store/definitions/values/feature_row';
+import { OWN } from '../jobs/pipeline_modules.ts';
 import { projectFolder } from '../project/loading/find_project.ts';
+import { namesOfModules } from '../project/named_modules.ts';
 import { loadDefinitions, withDefinitions } from '../project/project.ts';
 import { loadWorkflows } from '../workflows/load_workflows.ts';
 import { fingerprintOf } from './project_files.ts';
@@ -15,11 +17,13 @@ async function loadNames(folder: string): Promise<ProjectNames> {
   const env = environment();
   const definitions = await loadDefinitions(folder).catch(() => undefined);
   const workflows = await loadWorkflows(env).catch(() => undefined);
+  const pipelines = await namesOfModules('pipelines').catch(() => undefined);
   const names: { -readonly [Kind in keyof ProjectNames]: ProjectNames[Kind] } = {};
   if (workflows !== undefined) {
     names.workflows = sorted(workflows.names);
     names.schedules = sorted(workflows.schedules.map(({ name }) => name));
   }
+  if (pipelines !== undefined) names.pipelines = sorted([...Object.keys(OWN), ...pipelines]);
   if (definitions === undefined) return names;
   const { catalog, models } = definitions;
   const views = [...catalog.views, ...catalog.onDemand];

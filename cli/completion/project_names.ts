@@ -10,7 +10,7 @@ import { fingerprintOf } from './project_files.ts';
 
 /** Kinds of names that a shell completes from the project. */
 export const NAME_KINDS = [
-  ...(['views', 'features', 'services', 'models', 'sources', 'workflows', 'schedules', 'topics'] as const),
+  ...(['views', 'features', 'services', 'models', 'sources', 'pipelines', 'workflows', 'schedules', 'topics'] as const),
 ];
 export type NameKind = (typeof NAME_KINDS)[number];
 

@@ -16,7 +16,7 @@ export interface PipelineRequest {
 }
 
 /** The platform's own pipelines. */
-const OWN: Readonly<Record<string, (options: PipelineRequest['options']) => Promise<OpenPipeline>>> = {
+export const OWN: Readonly<Record<string, (options: PipelineRequest['options']) => Promise<OpenPipeline>>> = {
   features: openFeaturesPipeline,
   backfill: openBackfillPipeline,
   'batch-predict': openBatchPredictPipeline,

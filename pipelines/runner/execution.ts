@@ -91,7 +91,8 @@ export class LocalExecution implements Execution {
   }
   async restore(snapshot?: LoadedSnapshot): Promise<void> {
     const transforms = await openWith(this.#disk, snapshot, [this.#executor]);
-    await this.#executor.restore(transforms);
+    // Without a snapshot nothing has changed since one.
+    if (snapshot !== undefined) await this.#executor.restore(transforms);
     this.#executor.jobStates.announce();
   }
   setup(): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -168,4 +168,28 @@ export const churn = defineModel({ name: 'churn', service: visitView, canary: { 
   expect(stderr).toMatch(/model churn, canary\.steps: each step must be larger/);
   expect(stderr).toMatch(/model churn, monitoring\.minRows: /);
   expect(stderr).toMatch(/model churn: visits@1 has no column "absent"/);
+}, 60_000);
+
+test("pipelines of the project's folder run by name, from TypeScript and on threads; one that does not exist is refused with the nearest", async () => {
+  await write({
+    'headwater.config.ts': CONFIG,
+    'pipelines/deep/words.ts': `import { writeFileSync } from 'node:fs';
+import { combinePerKey, type Construct, create, keyBy, sum } from 'headwater/pipelines';
+import { file } from '../file.js';
+export default ({ words = '' }: Readonly<Record<string, string>>): Construct => (root) => {
+  root.apply(create(words.split(','))).apply(keyBy((word) => word)).map(({ key }) => ({ key, value: 1 })).apply(combinePerKey(sum())).map(({ value }) => writeFileSync(file, String(value)));
+};
+`,
+    'pipelines/file.ts': `enum Name { Found = ${JSON.stringify(join(folder, 'found'))} }\nexport const file: string = Name.Found;\n`,
+  });
+  for (const args of [[], ['--threads', '1']]) {
+    const { code, stderr } = await headwater('pipelines', 'run', 'deep/words', '--option', 'words=a,a,a', ...args);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(await readFile(join(folder, 'found'), 'utf8')).toBe('3');
+    await rm(join(folder, 'found'));
+  }
+  expect(await headwater('pipelines', 'run', 'deep/word')).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/did you mean "deep\/words"/),
+  });
 }, 60_000);
