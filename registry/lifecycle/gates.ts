@@ -109,7 +109,7 @@ function checkMetric(
     return {
       gate,
       passed: false,
-      detail: `version ${version} has no ${metric}: it has ${Object.keys(metrics).join(', ')}`,
+      detail: `version ${version} has no ${metric}: it has ${Object.keys(metrics).join(', ') || 'none'}`,
     };
   }
   // Seen so that higher is better.

@@ -159,7 +159,8 @@ export class MlflowRegistry implements ModelRegistry {
     const aliases = await this.#aliases(name);
     const versions: ModelVersion[] = [];
     for await (const page of this.#searchVersions(name, { max_results: PAGE })) {
-      versions.push(...page.map((wire) => versionOf(wire, aliases)));
+      // A request for each version that another client has registered: not all at once.
+      for (const wire of page) versions.push(await this.#withMetrics(versionOf(wire, aliases)));
     }
     return versions.sort((a, b) => a.version - b.version);
   }
@@ -216,11 +217,17 @@ export class MlflowRegistry implements ModelRegistry {
               name,
               alias: selector.alias,
             });
-      return versionOf(answer.model_version);
+      return await this.#withMetrics(versionOf(answer.model_version));
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Adds the metrics of a version that another client has registered: they are those of its run. */
+  async #withMetrics(version: ModelVersion): Promise<ModelVersion> {
+    if (version.runId === '' || Object.keys(version.metrics).length > 0) return version;
+    return { ...version, metrics: await this.#runs.metricsOf(version.runId) };
   }
 
   /**
@@ -277,7 +284,7 @@ export class MlflowRegistry implements ModelRegistry {
       ),
       this.setTag(name, version, AUDIT_TAG, told),
     ]);
-    return versionOf(moved);
+    return this.#withMetrics(versionOf(moved));
   }
 
   /** Takes an alias from a version, if it has it. */

@@ -18,7 +18,10 @@ export interface LoggedRun {
 }
 
 interface WireRun {
-  readonly run: { readonly info: { readonly run_id: string; readonly artifact_uri: string } };
+  readonly run: {
+    readonly info: { readonly run_id: string; readonly artifact_uri: string };
+    readonly data?: { readonly metrics?: readonly { readonly key: string; readonly value: number | string }[] };
+  };
 }
 
 const PARENT_TAG = 'mlflow.parentRunId';
@@ -62,6 +65,18 @@ export class MlflowRuns {
   async artifactsOf(run_id: string): Promise<string> {
     const { run } = await this.#client.get<WireRun>('runs/get', { run_id });
     return run.info.artifact_uri;
+  }
+
+  /** Returns the newest value of each metric, without those that are not finite; none for a run that was deleted. */
+  async metricsOf(run_id: string): Promise<Readonly<Record<string, number>>> {
+    try {
+      const { run } = await this.#client.get<WireRun>('runs/get', { run_id });
+      const metrics = (run.data?.metrics ?? []).map(({ key, value }) => [key, Number(value)] as const);
+      return Object.fromEntries(metrics.filter(([, value]) => Number.isFinite(value)));
+    } catch (error) {
+      if (isMissing(error)) return {};
+      throw error;
+    }
   }
 
   async #experiment(): Promise<string> {

@@ -72,6 +72,7 @@ signature = mlflow.models.infer_signature(example, numpy.array([[0.5, 0.5]], dty
 with mlflow.start_run():
     # Called otherwise in MLflow 2.
     where = {"name": "model"} if int(mlflow.__version__.split(".")[0]) > 2 else {"artifact_path": "model"}
+    mlflow.log_metrics({"auc": 0.875, "gap": float("nan")})
     mlflow.onnx.log_model(model, **where, signature=signature, registered_model_name=sys.argv[2], metadata={"classes": ["good", "bad"]})
 `;
 
@@ -82,6 +83,9 @@ test('a model that Python has logged and promoted is served here, under its own 
   const registry = open();
   await registry.transition(name, 1, 'Production', { by: 'test' });
   const version = await registry.resolve(name, { alias: 'champion' });
+  // What its run has logged is what the gates of a promotion see.
+  expect(version?.metrics).toEqual({ auc: 0.875 });
+  expect((await registry.listVersions(name)).map(({ metrics }) => metrics)).toEqual([{ auc: 0.875 }]);
   const model = await LoadedModel.load(await registry.download(version as ModelVersion));
   expect(model.signature).toMatchObject({
     inputs: [{ name: 'amount' }, { name: 'deviation' }],
