@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { environment } from '#configs/environment';
 import { viewId } from '#feature_store/definitions/values/feature_row';
-import { OWN } from '../jobs/pipeline_modules.ts';
+import { OWN_PIPELINES } from '../jobs/pipeline_modules.ts';
 import { projectFolder } from '../project/loading/find_project.ts';
 import { namesOfModules } from '../project/named_modules.ts';
 import { loadDefinitions, withDefinitions } from '../project/project.ts';
@@ -23,7 +23,7 @@ async function loadNames(folder: string): Promise<ProjectNames> {
     names.workflows = sorted(workflows.names);
     names.schedules = sorted(workflows.schedules.map(({ name }) => name));
   }
-  if (pipelines !== undefined) names.pipelines = sorted([...Object.keys(OWN), ...pipelines]);
+  if (pipelines !== undefined) names.pipelines = sorted([...Object.keys(OWN_PIPELINES), ...pipelines]);
   if (definitions === undefined) return names;
   const { catalog, models } = definitions;
   const views = [...catalog.views, ...catalog.onDemand];

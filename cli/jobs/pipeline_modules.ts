@@ -16,7 +16,7 @@ export interface PipelineRequest {
 }
 
 /** The platform's own pipelines. */
-export const OWN: Readonly<Record<string, (options: PipelineRequest['options']) => Promise<OpenPipeline>>> = {
+export const OWN_PIPELINES: Readonly<Record<string, (options: PipelineRequest['options']) => Promise<OpenPipeline>>> = {
   features: openFeaturesPipeline,
   backfill: openBackfillPipeline,
   'batch-predict': openBatchPredictPipeline,
@@ -27,13 +27,13 @@ export const pipelineModulesUrl = import.meta.url;
 
 /** @throws CommandFailedError when there is no such module, or it exports no pipeline */
 export async function openPipeline({ name, options }: PipelineRequest): Promise<OpenPipeline> {
-  const own = OWN[name];
+  const own = OWN_PIPELINES[name];
   if (own !== undefined) return own(options);
   const file = await findModule(name, 'pipelines');
   if (file === undefined) {
-    const meant = similarName(name, [...Object.keys(OWN), ...(await namesOfModules('pipelines'))]);
+    const meant = similarName(name, [...Object.keys(OWN_PIPELINES), ...(await namesOfModules('pipelines'))]);
     throw new CommandFailedError(
-      `there is no pipeline "${name}"${meant === undefined ? '' : ` (did you mean "${meant}"?)`}: give a module's path, the name of a module in the project's pipelines/, or one of ${Object.keys(OWN).join(', ')}`,
+      `there is no pipeline "${name}"${meant === undefined ? '' : ` (did you mean "${meant}"?)`}: give a module's path, the name of a module in the project's pipelines/, or one of ${Object.keys(OWN_PIPELINES).join(', ')}`,
     );
   }
   const module = await loadPipeline(file);

@@ -180,7 +180,7 @@ function pairsOf(pairs: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf('=');
-      if (at <= 0) throw new UsageError(`an option is written key=value, not "${pair}"`);
+      if (at <= 0) throw new UsageError(`an option is written NAME=VALUE, such as input=orders.jsonl, not "${pair}"`);
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );

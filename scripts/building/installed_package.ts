@@ -14,6 +14,8 @@ const execute = promisify(execFile);
 export const userEnvironment: Readonly<Record<string, string | undefined>> = {
   ...process.env,
   ...{ NODE_OPTIONS: '', HEADWATER_PROJECT: '', NODE_ENV: '', CI: '' },
+  // npm hands the settings of this repository's .npmrc on.
+  npm_config_onnxruntime_node_install: undefined,
   ...{ npm_config_fund: 'false', npm_config_audit: 'false', npm_config_prefer_offline: 'true' },
 };
 

@@ -26,6 +26,7 @@ test('links between documents lead somewhere', () => {
 /** What a reader is told to write. */
 const EXAMPLES = [
   'features/spending.ts',
+  'pipelines/revenue.ts',
   'test/purchases.test.ts',
   'test/flights.test.ts',
   'test/purchase_size.test.ts',
