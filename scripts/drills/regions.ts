@@ -1,0 +1,391 @@
+import { chmod, cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assetPath, projectRoot } from '#kernel/project_root';
+import { run } from '#scripts/services/install';
+import type { ManagedProcess } from '#scripts/services/managed_process';
+import { startMirror } from '#scripts/services/mirror';
+import { startRoles } from '#scripts/services/roles';
+import { Checks, say } from './checks.ts';
+import { GroupReader } from './group_reader.ts';
+import { Region } from './region.ts';
+import {
+  type Accepted,
+  type Event,
+  eventsWithoutRow,
+  featureRows,
+  newestRowMs,
+  post,
+  recordedEvents,
+  rowKey,
+  sendEvents,
+  Transactions,
+} from './traffic.ts';
+
+// npm run drill:regions [-- active-passive|active-active] [SECONDS]: two regions with Kafka, Redis, PostgreSQL, MLflow and the platform's roles each. Topics are mirrored by MirrorMaker 2, the registry
+// by PostgreSQL's logical replication; features are computed in both. Under load everything of the first is killed; the second serves. Then the first comes back.
+
+const MODEL = assetPath('examples/fraud/models/fraud_detector');
+const ROLES = ['gateway', 'pipeline', 'features', 'serving'] as const;
+const REPLICATED = 'TABLE erasure_secret, labels, prediction_feedback, model_routing';
+const ARTIFACTS_EVERY_MS = 2_000;
+const PROBE_EVERY_MS = 1_000;
+const FAILED_PROBES = 3;
+const QUIET_ACCOUNTS = 5;
+const QUIET_EVENTS = 10;
+const REPEATED_EVENTS = 200;
+const LAG_EVERY_MS = 250;
+const LONGEST_RPO_SECONDS = 60;
+const LONGEST_RTO_SECONDS = 300;
+/** Of a prediction, what differs from answer to answer. */
+const OF_ONE_ANSWER = new Set(['request_id', 'prediction_id', 'latency_ms']);
+const CATCH_UP_MS = 120_000;
+const MIRROR_STARTS_MS = 30_000;
+
+type Name = 'east' | 'west';
+interface Site {
+  readonly name: Name;
+  readonly region: Region;
+  ports: Readonly<Record<(typeof ROLES)[number], number>>;
+}
+
+const mode = process.argv[2] ?? 'active-passive';
+if (mode !== 'active-passive' && mode !== 'active-active') throw new RangeError(`"${mode}" is no kind of drill`);
+const seconds = Number(process.argv[3] ?? 30);
+const checks = new Checks();
+const base = await mkdtemp(join(tmpdir(), 'headwater-regions-'));
+const regions: Region[] = [];
+const stops: (() => Promise<void>)[] = [];
+try {
+  // PostgreSQL runs as another user.
+  await chmod(base, 0o755);
+  await drill();
+} finally {
+  for (const stop of stops) await stop();
+  for (const { processes } of regions) await Promise.all(processes.map((each) => each.stop()));
+  await rm(base, { recursive: true, force: true });
+}
+process.exit(checks.failed === 0 ? 0 : 1);
+
+async function drill(): Promise<void> {
+  const [east, west] = await Promise.all([startServers('east'), startServers('west')]);
+  await east.region.command('models', 'register', 'fraud_detector', MODEL);
+  await east.region.command('models', 'promote', 'fraud_detector', '1', '--force');
+  await replicateTables(east.region, west.region);
+  copyArtifacts(east.region, west.region);
+  await mirror(east, west);
+  await mirror(west, east);
+  await Promise.all([east, west].map(startPlatform));
+  say(`both regions run, ${mode}`);
+
+  const quiet = await makeQuietAccounts(east);
+  await eventsWithoutRow(west.region, quiet, CATCH_UP_MS);
+  const before = await answersOf(east, quiet);
+  const reader = await GroupReader.start(east.region.env.KAFKA_BROKERS as string);
+
+  const accepted = new Map<Name, Accepted[]>([
+    ['east', []],
+    ['west', []],
+  ]);
+  const isUp = { east: true };
+  const homeOf = ({ account }: Event): Site => {
+    if (!isUp.east) return west;
+    return mode === 'active-active' && Number(/\d+$/.exec(account)?.[0] ?? 0) % 2 === 1 ? west : east;
+  };
+  const traffic = new AbortController();
+  let firstAcceptedMs = Number.POSITIVE_INFINITY;
+  const send = async (events: readonly Event[]): Promise<void> => {
+    // Clients send again what was not accepted, to where the name leads now.
+    for (let pending = events; pending.length > 0; ) {
+      for (const site of [east, west]) {
+        const own = pending.filter((event) => homeOf(event) === site);
+        const answered = own.length === 0 ? [] : ((await post(site.ports.gateway, own)) ?? []);
+        if (!isUp.east && answered.length > 0) firstAcceptedMs = Math.min(firstAcceptedMs, Date.now());
+        accepted.get(site.name)?.push(...answered);
+        const ids = new Set(answered.map(({ id }) => id));
+        pending = pending.filter(({ id }) => !ids.has(id));
+      }
+      if (pending.length > 0) await sleep(100);
+    }
+  };
+  const sending = sendEvents(traffic.signal, send);
+  const lags = await lagsDuring(seconds * 1_000, east, west);
+
+  const killedMs = Date.now();
+  await Promise.all(east.region.processes.map((each) => each.kill()));
+  const readInEast = await reader.stop();
+  await untilGivenUp(east);
+  isUp.east = false;
+  const served = await untilServed(west, quiet[0]?.account ?? '');
+  const readInWest = await GroupReader.start(west.region.env.KAFKA_BROKERS as string);
+  await sleep((seconds * 1_000) / 3);
+  traffic.abort();
+  await sending;
+  const rtoSeconds = (Math.max(served, firstAcceptedMs) - killedMs) / 1_000;
+
+  const ofEast = [...quiet, ...(accepted.get('east') as Accepted[])];
+  const ofWest = accepted.get('west') as Accepted[];
+  const recorded = await recordedEvents(west.region);
+  const lost = ofEast.filter(({ id }) => !recorded.has(id));
+  const rpoSeconds = (killedMs - Math.min(killedMs, ...lost.map(({ acceptedMs }) => acceptedMs))) / 1_000;
+  const counted = `${ofEast.length - lost.length} of ${ofEast.length} events that the lost region had accepted are in the other`;
+  checks.check(
+    `${counted}; ${lost.length} are of the last ${rpoSeconds.toFixed(1)} s`,
+    rpoSeconds <= LONGEST_RPO_SECONDS,
+  );
+  checks.check(
+    `the other region accepts and predicts ${rtoSeconds.toFixed(1)} s after the kill, of which ${FAILED_PROBES} probes take ${(FAILED_PROBES * PROBE_EVERY_MS) / 1_000} s`,
+    rtoSeconds <= LONGEST_RTO_SECONDS,
+  );
+  const after = await answersOf(west, quiet);
+  const differing = before.flatMap((answer, at) => differencesOf(answer, after[at] ?? {}));
+  checks.check(
+    `${before.length} answers (${Object.keys(before[0] ?? {}).length} fields: features, prediction, version of the model) are the same${differing.map((each) => `; ${each}`).join('')}`,
+    before.length === QUIET_ACCOUNTS && differing.length === 0,
+  );
+  checks.check(`${ofWest.length} events were accepted by the other region`, ofWest.length > 0);
+  reportLags(lags);
+
+  const there = ofEast.filter(({ id }) => recorded.has(id)).slice(-REPEATED_EVENTS);
+  const repeated = (await post(west.ports.gateway, there)) ?? [];
+  const unlisted = await eventsWithoutRow(west.region, [...ofEast.filter(({ id }) => recorded.has(id)), ...ofWest]);
+  checks.check(`every event in the region has its row; ${unlisted.length} have none`, unlisted.length === 0);
+  const twice = [...(await recordedEvents(west.region)).values()].filter((times) => times > 1).length;
+  const known = new Map([...ofEast.filter(({ id }) => recorded.has(id)), ...ofWest].map((event) => [event.id, event]));
+  const wrong = await countsThatDiffer(west.region, [...known.values()]);
+  checks.check(
+    `${repeated.length} events were sent to both regions, ${twice} are in the topic more than once, and counts of ${wrong.length} accounts differ`,
+    twice >= repeated.length && wrong.length === 0,
+  );
+  const [ids, repeats] = await readInWest.untilQuiet().then((inWest) => {
+    const all = [...readInEast, ...inWest];
+    return [new Set(all), all.length - new Set(all).size] as const;
+  });
+  const skipped = [...recorded.keys()].filter((id) => !ids.has(id)).length;
+  const resumed = `a consumer group that resumes in the other region has skipped ${skipped} events, and read ${repeats} again`;
+  // Where both regions accept, an event of this region may lie before the offset and not be in the other one yet.
+  if (mode === 'active-active') say(resumed);
+  else checks.check(resumed, skipped === 0);
+  await promoteRegistry(west.region);
+  await comeBack(east, west, { lost, ofEast, ofWest });
+  say(
+    `${checks.passed} passed, ${checks.failed} failed; ${mode}: RPO ${rpoSeconds.toFixed(1)} s (${lost.length} of ${ofEast.length} events), RTO ${rtoSeconds.toFixed(1)} s`,
+  );
+}
+
+async function startServers(name: Name): Promise<Site> {
+  const region = await Region.make(join(base, name), {
+    ...{ ENVIRONMENT: 'services', HEADWATER_PROJECT: projectRoot, NODE_OPTIONS: '', LOG_LEVEL: 'warn' },
+  });
+  regions.push(region);
+  await Promise.all([region.startBroker(), region.startOnline(), region.startDatabase({ wal_level: 'logical' })]);
+  await region.sql('CREATE DATABASE mlflow');
+  await region.startModels();
+  // Opens the database, and thereby makes its tables.
+  await region.command('workflows', 'list');
+  return { name, region, ports: {} as Site['ports'] };
+}
+
+/** All of the registry's database, and of the platform's what no region can compute by itself. */
+async function replicateTables(from: Region, to: Region): Promise<void> {
+  for (const { database, publication, tables } of [
+    { database: 'mlflow', publication: 'registry', tables: 'ALL TABLES' },
+    { database: 'postgres', publication: 'platform', tables: REPLICATED },
+  ]) {
+    const { DATABASE_HOST: host, DATABASE_PORT: port, DATABASE_USER: user } = from.env;
+    const source = `host=${host} port=${port} user=${user} dbname=${database}`;
+    await psql(from, database, 'publish.sql', { publication, tables });
+    await psql(to, database, 'subscribe.sql', { publication, tables, source });
+  }
+}
+
+function psql({ env }: Region, database: string, file: string, variables: Readonly<Record<string, string>>) {
+  return run('psql', [
+    ...['-X', '-q', '-h', env.DATABASE_HOST as string, '-p', env.DATABASE_PORT as string],
+    ...['-U', env.DATABASE_USER as string, '-d', database, '-v', 'ON_ERROR_STOP=1'],
+    ...Object.entries(variables).flatMap(([name, value]) => ['-v', `${name}=${value}`]),
+    ...['-f', assetPath(`k8s/components/mirror/postgres/${file}`)],
+  ]);
+}
+
+/** As a bucket does that is replicated. */
+function copyArtifacts(from: Region, to: Region): void {
+  const ended = new AbortController();
+  const copying = (async () => {
+    while (!ended.signal.aborted) {
+      await cp(from.artifacts, to.artifacts, { recursive: true, force: false }).catch(() => {});
+      await sleep(ARTIFACTS_EVERY_MS, undefined, { signal: ended.signal }).catch(() => {});
+    }
+  })();
+  stops.push(async () => {
+    ended.abort();
+    await copying;
+  });
+}
+
+async function mirror(from: Site, to: Site): Promise<ManagedProcess> {
+  const brokers = to.region.env.KAFKA_BROKERS as string;
+  const source = { region: from.name, brokers: from.region.env.KAFKA_BROKERS as string };
+  const started = await startMirror(to.region.folder, brokers, source);
+  to.region.processes.push(started);
+  return started;
+}
+
+async function startPlatform(site: Site): Promise<void> {
+  const { region } = site;
+  const { roles, ports } = await startRoles(region.folder, region.env, ROLES, { serving: '/health/live' });
+  region.processes.push(...ROLES.map((role) => roles[role]));
+  site.ports = ports;
+}
+
+/** Accounts that get no events later: what is answered about them does not change. */
+async function makeQuietAccounts(site: Site): Promise<readonly Accepted[]> {
+  const transactions = new Transactions('quiet');
+  const events = Array.from({ length: QUIET_ACCOUNTS * QUIET_EVENTS }, (_, at) =>
+    transactions.next(`quiet-${at % QUIET_ACCOUNTS}`),
+  );
+  const accepted = (await post(site.ports.gateway, events)) ?? [];
+  if (accepted.length !== events.length) throw new Error(`${accepted.length} of ${events.length} events were accepted`);
+  await eventsWithoutRow(site.region, accepted, CATCH_UP_MS);
+  return accepted;
+}
+
+/** What a region answers about accounts, without what differs from answer to answer. */
+async function answersOf(site: Site, events: readonly Event[]): Promise<readonly Record<string, unknown>[]> {
+  const accounts = [...new Set(events.map(({ account }) => account))];
+  return Promise.all(
+    accounts.map(async (account) => {
+      const { features } = await read(`http://127.0.0.1:${site.ports.features}/features/${account}?view=fraud@1`);
+      const values = Object.entries(features as Record<string, { readonly value: unknown }>).map(
+        ([name, { value }]) => [name, value] as const,
+      );
+      const body = JSON.stringify({ entity_id: account, model_name: 'fraud_detector' });
+      const predicted = await read(`http://127.0.0.1:${site.ports.serving}/predict`, body);
+      const kept = Object.entries(predicted).filter(([name]) => !OF_ONE_ANSWER.has(name));
+      return Object.fromEntries([...kept, ...values]);
+    }),
+  );
+}
+
+function differencesOf(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): readonly string[] {
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name]);
+  return names.map((name) => `${name}: ${String(a[name])}, ${String(b[name])}`);
+}
+
+async function read(url: string, body?: string): Promise<Record<string, unknown>> {
+  const posted = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+  const giveUpAt = Date.now() + CATCH_UP_MS;
+  for (;;) {
+    const answer = await fetch(url, body === undefined ? {} : (posted as RequestInit)).catch(() => undefined);
+    if (answer?.ok === true) return (await answer.json()) as Record<string, unknown>;
+    if (Date.now() > giveUpAt) throw new Error(`${url} answers ${answer?.status}: ${await answer?.text()}`);
+    await sleep(100);
+  }
+}
+
+/** Returns how far the newest row of each region is behind the clock, in ms, while events come. */
+async function lagsDuring(ms: number, ...sites: readonly Site[]): Promise<ReadonlyMap<Name, number[]>> {
+  const lags = new Map<Name, number[]>(sites.map(({ name }) => [name, []]));
+  const endMs = Date.now() + ms;
+  // The first rows are of a job that starts.
+  await sleep(ms / 3);
+  while (Date.now() < endMs) {
+    for (const { name, region } of sites) {
+      lags.get(name)?.push(Date.now() - (await newestRowMs(region)));
+    }
+    await sleep(LAG_EVERY_MS);
+  }
+  return lags;
+}
+
+function reportLags(lags: ReadonlyMap<Name, readonly number[]>): void {
+  for (const [name, all] of lags) {
+    const sorted = [...all].sort((a, b) => a - b);
+    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+    say(`rows of ${name} are ${at(0.5)} ms behind the clock (median of ${all.length}), ${at(0.95)} ms at most in 95 %`);
+  }
+}
+
+/** As a name server does that probes a region. */
+async function untilGivenUp(site: Site): Promise<void> {
+  for (let failed = 0; failed < FAILED_PROBES; ) {
+    await sleep(PROBE_EVERY_MS);
+    const answer = await fetch(`http://127.0.0.1:${site.ports.gateway}/health/ready`).catch(() => undefined);
+    failed = answer?.ok === true ? 0 : failed + 1;
+  }
+}
+
+/** @returns when the region has answered a prediction by entity */
+async function untilServed(site: Site, account: string): Promise<number> {
+  const body = JSON.stringify({ entity_id: account, model_name: 'fraud_detector' });
+  await read(`http://127.0.0.1:${site.ports.serving}/predict`, body);
+  return Date.now();
+}
+
+/** Accounts whose newest row counts other than as many events as there are ids. */
+async function countsThatDiffer(region: Region, events: readonly Event[]): Promise<readonly string[]> {
+  const rows = await featureRows(region);
+  const byAccount = new Map<string, Event[]>();
+  for (const event of events) byAccount.set(event.account, [...(byAccount.get(event.account) ?? []), event]);
+  const differ: string[] = [];
+  for (const [account, of] of byAccount) {
+    const newest = of.reduce((a, b) => (a.timeMs > b.timeMs ? a : b));
+    const values = JSON.parse(rows.get(rowKey(newest)) ?? '{}') as { readonly count_7d?: number };
+    if (values.count_7d !== of.length) differ.push(`${account}: ${values.count_7d} of ${of.length}`);
+  }
+  return differ;
+}
+
+/** The registry's new home takes versions. */
+async function promoteRegistry(region: Region): Promise<void> {
+  await psql(region, 'mlflow', 'promote.sql', { publication: 'registry' });
+  await psql(region, 'postgres', 'promote.sql', { publication: 'platform' });
+  const said = await region.command('models', 'register', 'fraud_detector', MODEL);
+  checks.check(
+    `the registry of the other region takes a version: ${said.trim().split('\n').at(-1)}`,
+    /\b2\b/.test(said),
+  );
+}
+
+/** Servers and roles of the region that was killed start again on what they had on disk. */
+async function comeBack(
+  east: Site,
+  west: Site,
+  { lost, ofEast, ofWest }: Readonly<Record<'lost' | 'ofEast' | 'ofWest', readonly Accepted[]>>,
+): Promise<void> {
+  const { region } = east;
+  for (const each of region.processes) await each.restart(0);
+  await region.recovered();
+  const all = [...ofEast, ...ofWest];
+  const giveUpAt = Date.now() + CATCH_UP_MS;
+  for (const site of [west, east]) {
+    for (;;) {
+      const recorded = await recordedEvents(site.region);
+      if (all.every(({ id }) => recorded.has(id)) || Date.now() > giveUpAt) break;
+      await sleep(2_000);
+    }
+  }
+  const late = await recordedEvents(west.region);
+  const arrived = lost.filter(({ id }) => late.has(id)).length;
+  checks.check(
+    `${arrived} of ${lost.length} lost events arrive late, once the region is back`,
+    arrived === lost.length,
+  );
+  for (const site of [west, east]) {
+    const missing = await eventsWithoutRow(site.region, all, MIRROR_STARTS_MS);
+    const wrong = await countsThatDiffer(site.region, all);
+    checks.check(
+      `${site.name}: ${all.length - missing.length} of ${all.length} events have their row, and counts of ${wrong.length} accounts differ`,
+      missing.length === 0 && wrong.length === 0,
+    );
+  }
+  const [ours, theirs] = [await featureRows(east.region), await featureRows(west.region)];
+  const isLate = new Set(lost.map(({ account }) => account));
+  const compared = all.filter(({ account }) => !isLate.has(account));
+  const different = compared.filter((event) => ours.get(rowKey(event)) !== theirs.get(rowKey(event)));
+  checks.check(
+    `${compared.length - different.length} of ${compared.length} rows of accounts without a late event are equal in both regions`,
+    different.length === 0,
+  );
+}
