@@ -26,6 +26,8 @@ export interface BenchServing {
   readonly serving: HttpService;
   readonly models: ModelServer;
   readonly registry: LocalRegistry;
+  /** Resolves when what was answered is logged. */
+  flush(): Promise<void>;
   /** Returns how many predictions were answered and not logged. */
   dropped(): Promise<number>;
   stop(): Promise<void>;
@@ -80,6 +82,7 @@ export async function serveForBench(
   await sleep(WARM_MS);
   return {
     ...{ serving, models, registry },
+    flush: () => predictions.flush(),
     async dropped() {
       const counted = await metrics.getSingleMetric('prediction_log_dropped_total')?.get();
       return counted?.values.reduce((sum, { value }) => sum + value, 0) ?? 0;

@@ -24,7 +24,10 @@ export interface LoggedRows {
 
 const FLUSH_INTERVAL_MS = 100;
 /** Writing so many does not hold up others for long. */
-const ROWS_A_WRITE = 250;
+const FEWEST_A_WRITE = 250;
+/** Where more waits, this share of it: requests that never pause would otherwise fill the log faster than it is written. */
+const SHARE_A_WRITE = 0.1;
+const MOST_A_WRITE = 2_000;
 /** While a sink is away it is tried so often. */
 const LONGEST_DELAY_MS = 1_000;
 /** A process that ends, or may be halted, waits no longer for a sink that is away. */
@@ -148,7 +151,8 @@ export class PredictionLog implements Service {
   /** The oldest rows, as many as are written at once. */
   #take(): readonly NewPrediction[] {
     const some: NewPrediction[] = [];
-    while (some.length < ROWS_A_WRITE) {
+    const most = Math.min(MOST_A_WRITE, Math.max(FEWEST_A_WRITE, this.#rows * SHARE_A_WRITE));
+    while (some.length < most) {
       const rows = this.#reading[this.#next];
       if (rows === undefined) {
         // What has been read is released, also when nothing follows.

@@ -84,7 +84,7 @@ function countDigits(value: u32): i32 {
   return count;
 }
 
-/** Writes the digits of a number, as many as are told, the last at `end - 1`. */
+/** Writes `count` digits of a number, the last at `end - 1`. */
 function writeDigits(value: u32, end: usize, count: i32): void {
   let left = value;
   for (let at = end; count > 0; count--) {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
@@ -88,6 +89,28 @@ test('a row that cannot be made is dropped and counted; a sink that is away does
   await log.drain();
   expect(there.written).toEqual(['r0', 'r2']);
   expect(await metrics.metrics()).toContain('prediction_log_dropped_total 3');
+});
+
+test('requests that never pause do not fill it faster than it is written', async () => {
+  const metrics = createMetricsRegistry({ process: false });
+  let written = 0;
+  const write = async ({ length }: readonly NewPrediction[]): Promise<void> => {
+    written += length;
+  };
+  const deadLetters = { write: async () => {} };
+  const log = new PredictionLog(
+    { sinks: [{ target: 'topic', write }], deadLetters, log: silentLogger, metrics },
+    { maxPending: 20_000 },
+  );
+  const [one, turns, rows] = [row('r'), 200, 800];
+  for (let turn = 0; turn < turns; turn += 1) {
+    log.add({ count: rows, logged: () => one });
+    void log.flush();
+    await setImmediate();
+  }
+  await log.drain();
+  expect(written).toBe(turns * rows);
+  expect(await metrics.metrics()).toContain('prediction_log_dropped_total 0');
 });
 
 test('the features of a row are written out once for all sinks; what cannot be written is refused by each', async () => {
