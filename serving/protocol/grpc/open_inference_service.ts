@@ -11,7 +11,7 @@ import {
   type ServiceDefinition,
   status,
 } from '@grpc/grpc-js';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, InjectOptions } from 'fastify';
 import { PlatformError, PortInUseError, messageOf as textOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import { isLoopback } from '#monitoring/http/routes/route_access';
@@ -20,6 +20,7 @@ import type { Logger } from '#monitoring/log';
 import { BINARY_HEADER } from '../open_inference/infer_request.ts';
 import { SUBJECT_HEADERS } from '../subject.ts';
 import { bodyOf, type ModelInferRequest, messageOf } from './infer_messages.ts';
+import { callRoute, type InnerAnswer } from './inner_call.ts';
 import { codecOf } from './open_inference_proto.ts';
 import { addReflection } from './reflection.ts';
 
@@ -268,18 +269,28 @@ export class OpenInferenceService implements Service {
       .getPeer()
       .replace(/:\d+$/, '')
       .replace(/^\[|\]$/g, '');
-    const answer = await this.#app.inject({
-      ...{ method, url, remoteAddress },
-      ...(body === undefined ? {} : { payload: body }),
-      headers: { host: 'localhost', ...deadlineHeader(call), ...headers, ...passed },
-    });
-    const { statusCode, rawPayload: payload } = answer;
+    const all = { host: 'localhost', ...deadlineHeader(call), ...headers, ...passed };
+    const answer = Buffer.isBuffer(body)
+      ? await callRoute(this.#app, { method: 'POST', url, remoteAddress, body, headers: all })
+      : await this.#inject({
+          method,
+          url,
+          remoteAddress,
+          headers: all,
+          ...(body === undefined ? {} : { payload: body }),
+        });
+    const { statusCode, payload } = answer;
     // Readiness is an answer, not an error.
     if (statusCode < 300 || (name === 'ServerReady' && statusCode === 503)) return { payload, headers: answer.headers };
     if (name === 'ModelReady' && (statusCode === 404 || statusCode === 503)) {
       return { payload: Buffer.from('{"ready":false}'), headers: answer.headers };
     }
     throw new GrpcError(CODES[statusCode] ?? status.INTERNAL, errorText(payload));
+  }
+
+  async #inject(request: InjectOptions): Promise<InnerAnswer> {
+    const { statusCode, headers, rawPayload: payload } = await this.#app.inject(request);
+    return { statusCode, headers, payload };
   }
 
   async start(): Promise<void> {
