@@ -33,6 +33,8 @@ export interface TensorSpec {
   readonly name: string;
   readonly type: TensorType;
   readonly dims: readonly (number | string | undefined)[];
+  /** Whether the file leaves open how many dimensions it has; `dims` is empty then. */
+  readonly isAnyRank?: boolean;
 }
 
 /** A graph from the outside, under its own names. */

@@ -221,28 +221,33 @@ const canLabel = (output: TensorSpec): boolean =>
   output.dims.length > 0 && output.dims.length <= 2 && !isFloat(output) && output.dims[1] !== undefined
     ? output.dims[1] === 1
     : output.dims.length === 1 && !isFloat(output);
+/** Whether it may have a value for each row: a fixed number of them, where the graph takes any number of rows, is of something else. Exporters write 1 for any. */
+const mayBeOfRows = ({ inputs }: GraphSpec, { dims: [count] }: TensorSpec): boolean =>
+  typeof count !== 'number' || count === 1 || inputs.some(({ dims: [rows] }) => typeof rows === 'number');
 /** As skl2onnx and onnxmltools name it. */
 const LABEL_NAME = /^(output_)?label$/;
 
 /** Returns what decides a row; undefined where no output is a row's. */
 function meaningOf(
-  { outputs }: GraphSpec,
+  spec: GraphSpec,
   stated: Stated,
   { labels, classesOf }: GraphClasses,
   zipMaps: readonly ZipMap[],
   problems: string[],
 ): Known | undefined {
+  const { outputs } = spec;
   for (const name of [stated.output, stated.label]) {
     if (name === undefined || outputs.some((output) => output.name === name)) continue;
     problems.push(`it has no output called ${name}: there is ${outputs.map((output) => output.name).join(', ')}`);
     return undefined;
   }
-  const label = outputs.find(
+  const ofRows = outputs.filter((output) => mayBeOfRows(spec, output));
+  const label = ofRows.find(
     (output) =>
       (output.name === stated.label || (stated.label === undefined && canLabel(output))) &&
       (output.name === stated.label || labels.has(output.name) || LABEL_NAME.test(output.name)),
   )?.name;
-  const scores = outputs.filter((output) => output.name !== label && isScores(output));
+  const scores = ofRows.filter((output) => output.name !== label && isScores(output));
   const scored =
     outputs.find(({ name }) => name === stated.output) ??
     scores.find(({ name }) => name.includes('prob')) ??
@@ -250,7 +255,7 @@ function meaningOf(
     scores[0];
   const zipMap = zipMaps.find(({ output }) => output === scored?.name);
   if (scored === undefined) {
-    const plain = label ?? outputs.find((output) => isColumn(output))?.name;
+    const plain = label ?? ofRows.find((output) => isColumn(output))?.name;
     if (plain === undefined) return undefined;
     const isNumber = outputs.some(({ name, type }) => name === plain && type !== 'string');
     // An integer for each row, and nothing says that it is a class: a value.

@@ -98,9 +98,9 @@ const describedValue = ({ name, type }: WireValue): OnnxValue => ({
  */
 export function graphSpecOf({ inputs, outputs }: Pick<OnnxDescription, 'inputs' | 'outputs'>): GraphSpec {
   const problems: string[] = [];
-  const specOf = ({ name, elementType, dims }: OnnxValue): TensorSpec | undefined => {
+  const specOf = ({ name, elementType, dims, hasShape }: OnnxValue): TensorSpec | undefined => {
     const type = ONNX_ELEMENTS[elementType as keyof typeof ONNX_ELEMENTS];
-    return type === undefined ? undefined : { name, type, dims };
+    return type === undefined ? undefined : { name, type, dims, ...(hasShape ? {} : { isAnyRank: true }) };
   };
   const taken = inputs.flatMap((input) => {
     const spec = specOf(input);

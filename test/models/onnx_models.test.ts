@@ -32,7 +32,7 @@ interface Case {
   readonly tolerance: number;
 }
 
-const FEWEST = 100;
+const FEWEST = 120;
 let folder: string;
 let serving: TinyServing;
 const cases: Case[] = [];
@@ -42,6 +42,7 @@ beforeAll(async () => {
   if (process.env.TEST_MODELS_FOLDER === undefined) {
     const catboost = await wheelsFolder('catboost==1.2.10', 'graphviz==0.21', 'six==1.17.0');
     await runWith('models', assetPath('test/support/guests/make_models.py'), [folder], catboost);
+    await runWith('models', assetPath('test/support/guests/make_graphs.py'), [folder]);
     await runWith('keras', assetPath('test/support/guests/make_keras.py'), [folder]);
     await runWith('torch', assetPath('test/support/guests/make_torch.py'), [folder]);
   }

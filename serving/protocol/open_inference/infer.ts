@@ -93,12 +93,13 @@ function checkOutputs({ spec, rowsProblem }: LoadedModel, requested: readonly st
 
 /** Whether tensors are those of the graph, by name, type and number of dimensions. */
 const fitsGraph = ({ spec }: LoadedModel, inputs: NamedTensors): boolean =>
-  spec.inputs.every(({ name, type, dims }) => {
+  spec.inputs.every(({ name, type, dims, isAnyRank }) => {
     const tensor = inputs[name];
-    return tensor !== undefined && tensor.type === type && tensor.dims.length === dims.length;
+    return tensor !== undefined && tensor.type === type && (isAnyRank === true || tensor.dims.length === dims.length);
   }) && Object.keys(inputs).length === spec.inputs.length;
 
-const shown = ({ dims }: TensorSpec): string => `[${dims.map((dim) => dim ?? -1).join(', ')}]`;
+const shown = ({ dims, isAnyRank }: TensorSpec): string =>
+  isAnyRank === true ? '[…]' : `[${dims.map((dim) => dim ?? -1).join(', ')}]`;
 
 /** @throws {@link InvalidRequestError} for tensors that the graph does not take */
 export function checkTensors({ name: modelName, model }: ActiveModel, inputs: NamedTensors): void {
@@ -108,7 +109,7 @@ export function checkTensors({ name: modelName, model }: ActiveModel, inputs: Na
   for (const name of Object.keys(inputs)) if (!known.includes(name)) problems.push(`there is no input ${name}`);
   let rows: number | undefined;
   for (const input of spec.inputs) {
-    const { name, type, dims } = input;
+    const { name, type, dims, isAnyRank } = input;
     const tensor = inputs[name];
     if (tensor === undefined) {
       problems.push(`input ${name} is missing`);
@@ -119,7 +120,7 @@ export function checkTensors({ name: modelName, model }: ActiveModel, inputs: Na
       const wanted = dims[at];
       return typeof wanted !== 'number' || wanted === dim || (at === 0 && hasFixedRow);
     };
-    if (tensor.dims.length !== dims.length || !tensor.dims.every(fits)) {
+    if (isAnyRank !== true && (tensor.dims.length !== dims.length || !tensor.dims.every(fits))) {
       problems.push(`input ${name} has the shape [${tensor.dims.join(', ')}], not ${shown(input)}`);
     } else if (hasFixedRow || model.rowsProblem === undefined) {
       rows ??= tensor.dims[0];

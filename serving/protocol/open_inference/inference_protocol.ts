@@ -55,10 +55,11 @@ export async function readyVersion(models: ModelServer, { name, version }: Model
 /** Returns NaN, which no version has, for what is no decimal number as versions are written. */
 const versionNumber = (text: string): number => (/^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.NaN);
 
-const described = ({ name, type, dims }: TensorSpec) => ({
+const described = ({ name, type, dims, isAnyRank }: TensorSpec) => ({
   name,
   datatype: DATATYPES[type],
-  shape: dims.map((dim) => (typeof dim === 'number' ? dim : -1)),
+  // Clients expect a list: any number of dimensions is one of any size.
+  shape: isAnyRank === true ? [-1] : dims.map((dim) => (typeof dim === 'number' ? dim : -1)),
 });
 
 /** Returns what a model takes and gives: the inputs and outputs of its graph. */

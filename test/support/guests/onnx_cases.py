@@ -1,5 +1,6 @@
 """Cases of test/models/onnx_models.test.ts: a model, tensors, and what Python's onnxruntime gives for them."""
 
+import copy
 import json
 import os
 
@@ -39,11 +40,12 @@ def case_writer(out):
     """Returns what writes NAME/model.onnx and NAME/case.json under a folder."""
 
     def save(name, model, feeds, *, metadata=None, columns=None, frame=None, labels=None, tags=None, tolerance=3e-5, external=False):
-        """labels: what the library itself predicts for the rows; columns and frame: the rows as a data frame has them."""
+        """external: whether initializers are in a file beside the graph; "each": in one file each. labels: what the library itself predicts for the rows; columns and frame: the rows as a data frame has them."""
         folder = os.path.join(out, name)
         os.makedirs(folder)
         path = os.path.join(folder, "model.onnx")
-        onnx.save(model, path, **({"save_as_external_data": True, "size_threshold": 64, "location": "weights.bin"} if external else {}))
+        where = {"all_tensors_to_one_file": False} if external == "each" else {"location": "weights.bin"}
+        onnx.save(copy.deepcopy(model), path, **({"save_as_external_data": True, "size_threshold": 64, **where} if external else {}))
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         results = session.run(None, feeds)
         outputs = [tensor(o.name, np.asarray(r)) for o, r in zip(session.get_outputs(), results) if isinstance(r, np.ndarray)]

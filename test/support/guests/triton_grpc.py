@@ -107,6 +107,26 @@ refused("a wrong shape", "INVALID_ARGUMENT", "not [N, 4]", lambda: client.infer(
 refused("an unknown output", "INVALID_ARGUMENT", "no output nothing", lambda: client.infer("tiny", [given("features", rows, "FP32")], outputs=[triton.InferRequestedOutput("nothing")], headers=headers))
 refused("a message that is too large", "RESOURCE_EXHAUSTED", "", lambda: client.infer("tiny", [given("features", np.zeros((400_000, 4), np.float32), "FP32")], headers=headers))
 refused("unloading what the configuration has", "FAILED_PRECONDITION", "serving.models", lambda: client.unload_model("tiny", headers=headers))
+
+# What is not supported is refused by name, not answered without it.
+shared = triton.InferInput("features", [2, 4], "FP32")
+shared.set_shared_memory("region", 32)
+refused("a tensor in shared memory", "INVALID_ARGUMENT", "shared_memory_region", lambda: client.infer("tiny", [shared], headers=headers))
+refused("registering shared memory", "UNIMPLEMENTED", "", lambda: client.register_system_shared_memory("region", "/none", 32, headers=headers))
+refused("a sequence", "INVALID_ARGUMENT", "sequence_id", lambda: client.infer("tiny", [given("features", rows, "FP32")], sequence_id=7, sequence_start=True, headers=headers))
+refused("a batch without rows", "INVALID_ARGUMENT", "above 0", lambda: client.infer("tiny", [given("features", rows[:0], "FP32")], headers=headers))
+half = triton.InferInput("x", [1, 2], "BF16")
+half.set_data_from_numpy(np.array([[1.5, 2]], dtype=np.float32))
+refused("BF16", "INVALID_ARGUMENT", "BF16", lambda: client.infer("identity_float32", [half], headers=headers))
+empty = np.array([["", ""]], dtype=np.object_)
+check("empty strings", client.infer("identity_object", [given("x", empty, "BYTES")], headers=headers).as_numpy("y").tolist() == [[b"", b""]])
+for codec in ("gzip", "deflate"):
+    packed = client.infer("tiny", [given("features", rows, "FP32")], headers=headers, compression_algorithm=codec)
+    check(f"call as {codec}", np.array_equal(first.as_numpy("probabilities"), packed.as_numpy("probabilities")))
+timed = client.infer("tiny", [given("features", rows, "FP32")], headers=headers, priority=1, timeout=5_000_000, client_timeout=20, parameters={"entity_id": "e3"})
+check("priority, timeout, a deadline and parameters of the caller", timed.as_numpy("probabilities").shape == (2, 2))
+refused("a call that is late at its start", "DEADLINE_EXCEEDED", "", lambda: client.infer("tiny", [given("features", rows, "FP32")], headers=headers, client_timeout=1e-6))
+
 client.load_model("identity_int8", headers=headers)
 check("repository index", any(m.name == "identity_int8" and m.state == "READY" for m in client.get_model_repository_index(headers=headers).models))
 client.unload_model("identity_int8", headers=headers)

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
-import { describeOnnx } from '#registry/onnx/describe_onnx';
+import { describeOnnx, graphSpecOf } from '#registry/onnx/describe_onnx';
 import { ModelProto } from '#registry/onnx/onnx_proto';
 import { TextNumbers } from '#registry/packages/signature_encoder';
 import { tinyModel } from '../../support/platforms/tiny_model.ts';
@@ -183,6 +183,28 @@ test('what could not be served is refused, all of it at once', () => {
     /its column city is string, the graph takes float32.*it takes 4 columns, and 1 are named/,
   );
   expect(() => readMlmodel(Buffer.from(stringify({ flavors: { sklearn: {} } })))).toThrow(/no onnx flavor/);
+});
+
+test('an output of a fixed number of values is not taken for that of rows, of which there may be any number', () => {
+  const input = tensor('X', 1, ['N', 2]);
+  const [last, each, only] = [tensor('last', 1, [3]), tensor('each', 1, ['N', 1]), tensor('label', 7, [5])];
+  const onnxOf = (...outputs: readonly object[]) => packageOfForeign(mlmodelOf(), graphOf([input], outputs)).signature;
+  expect(onnxOf(last, each)).toMatchObject({ task: 'regression', onnx: { output: 'each' } });
+  expect(onnxOf(only, each).onnx.label).toBeUndefined();
+  expect(onnxOf(last).task).toBe('tensors');
+  // As exporters write it that have seen one row, and where the number of rows is fixed as well.
+  expect(onnxOf(tensor('y', 1, [1, 1])).task).toBe('regression');
+  const fixed = graphOf([tensor('X', 1, [3, 2])], [tensor('y', 1, [3, 1])]);
+  expect(packageOfForeign(mlmodelOf(), fixed).signature.task).toBe('regression');
+});
+
+test('an input whose file leaves open how many dimensions it has takes any, and is no scalar', () => {
+  const open = { name: 'x', type: { tensorType: { elemType: 1 } } };
+  const { inputs } = graphSpecOf(describeOnnx(graphOf([open, tensor('s', 1, [])], [tensor('y', 1, ['N'])])));
+  expect(inputs).toEqual([
+    { name: 'x', type: 'float32', dims: [], isAnyRank: true },
+    { name: 's', type: 'float32', dims: [] },
+  ]);
 });
 
 test('a graph of other shapes than rows takes tensors', () => {
