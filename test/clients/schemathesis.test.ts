@@ -69,7 +69,7 @@ test.each([
     ];
     const run = promisify(execFile)(join(dirname(python), 'schemathesis'), [...args, ...settings], {
       ...{ cwd: folder, maxBuffer: 64 * 1_024 * 1_024, timeout: 400_000 },
-      env: { ...process.env, PYTHONPATH: assetPath('test/support'), SCHEMATHESIS_HOOKS: 'schemathesis_hooks' },
+      env: { ...process.env, PYTHONPATH: assetPath('test/support/guests'), SCHEMATHESIS_HOOKS: 'schemathesis_hooks' },
     });
     const said = await run.then(
       ({ stdout }) => ({ failed: false, stdout }),
