@@ -8,6 +8,7 @@ import { SENTIMENTS } from '../insights/model.ts';
 import { openAiProvider } from '../insights/providers/openai.ts';
 import { MODES, type Mode, startFakeProvider } from '../test/support/fake_provider.ts';
 import { type HeldOut, readSentences, type Sentence } from '../training/corpus.ts';
+import { macroF1 } from './macro_f1.ts';
 
 export interface Share {
   readonly value: number;
@@ -37,17 +38,6 @@ export interface LanguageReport {
   readonly p50Ms: number;
   readonly p95Ms: number;
   readonly misses: readonly Sentence[];
-}
-
-/** Mean of the F1 of each class that there is. */
-function macroF1<T>(classes: readonly T[], pairs: readonly { readonly truth: T; readonly said: T }[]): number {
-  const scores = classes.flatMap((each) => {
-    const truths = pairs.filter(({ truth }) => truth === each).length;
-    const saids = pairs.filter(({ said }) => said === each).length;
-    const hits = pairs.filter(({ truth, said }) => truth === each && said === each).length;
-    return truths === 0 ? [] : [(2 * hits) / (truths + saids)];
-  });
-  return scores.reduce((sum, each) => sum + each, 0) / scores.length;
 }
 
 /** Judges the models of this process on a set of held-out sentences of a language: by default the newest. */

@@ -32,21 +32,24 @@ function hashOf(text: string): number {
   return (hash ^ (hash >>> 15)) >>> 0;
 }
 
-const fieldPatterns = new Map<Language, readonly (readonly [Field, RegExp])[]>();
+const fieldPatterns = new Map<Language, RegExp>();
 
 /** Returns what a word is of. */
 function fieldOf(word: string, language: Language): Field | undefined {
-  let patterns = fieldPatterns.get(language);
-  if (patterns === undefined) {
-    patterns = FIELDS.map((field) => [field, new RegExp(`^(?:${FIELD_WORDS[language][field]})`, 'u')] as const);
-    fieldPatterns.set(language, patterns);
+  let pattern = fieldPatterns.get(language);
+  if (pattern === undefined) {
+    pattern = new RegExp(`^(?:${FIELDS.map((field) => `(${FIELD_WORDS[language][field]})`).join('|')})`, 'u');
+    fieldPatterns.set(language, pattern);
   }
-  const whole = `${word} `;
-  return patterns.find(([, pattern]) => pattern.test(whole))?.[0];
+  const groups = pattern.exec(`${word} `);
+  return groups === null ? undefined : FIELDS[groups.indexOf(groups[0], 1) - 1];
 }
 
 const SHORTEST = 3;
 const LONGEST = 5;
+
+/** Words after a negation that are columns of their own. */
+const NEGATION_REACH = 3;
 
 /** Words between two words whose fields are a column together, at most. */
 const FIELD_REACH = 6;
@@ -69,6 +72,7 @@ function ngramsOf(text: string, language: Language): ReadonlySet<number> {
       add(`after ${field} ${words[at + 1] ?? ''}`);
       for (let other = Math.max(0, at - FIELD_REACH); other < at; other += 1)
         if (fields[other] !== undefined) add(`fields ${fields[other]} ${field}`);
+      if (field === 'negation') for (const next of words.slice(at + 1, at + 1 + NEGATION_REACH)) add(`not ${next}`);
     }
     const padded = ` ${word} `;
     for (let length = SHORTEST; length <= LONGEST; length += 1) {

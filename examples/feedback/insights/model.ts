@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import protobuf from 'protobufjs';
 import { type SparseRow, WIDTH } from './features.ts';
-import type { Language } from './languages.ts';
+import { LANGUAGES, type Language } from './languages.ts';
 import { TOPICS } from './lexicons/lexicon.ts';
 
 export const SENTIMENTS = ['negative', 'neutral', 'positive'] as const;
@@ -17,6 +17,8 @@ export type Scores = Readonly<Record<Output, number>>;
 export interface ModelCard {
   /** A text with this probability or a higher one is an adverse event. */
   readonly threshold: number;
+  /** How far the logits of common sentiments and topics were lowered to those of rare ones, from 0 to 1. */
+  readonly balance: number;
   readonly seed: number;
   readonly sentences: number;
 }
@@ -31,7 +33,7 @@ const ModelProto = protobuf.Root.fromJSON({
 }).lookupType('Model');
 
 /**
- * A logistic regression from its ONNX file. Rows have a few hundred columns of eight thousand that are not 0: adding up their weights costs a
+ * A logistic regression from its ONNX file. Rows have a few hundred columns of thirty thousand that are not 0: adding up their weights costs a
  * tenth of what running the graph does, and a schema can do it while it parses.
  */
 export class LinearModel {
@@ -74,12 +76,27 @@ const models = new Map<Language, LinearModel>();
 export const modelUrl = (language: Language, file: string): URL =>
   new URL(`../models/insights/${language}/${file}`, import.meta.url);
 
-/** Returns the model of a language, read at its first use. */
+/** Returns the model of a language, read at its first use. @throws where its files cannot be read */
 export function modelOf(language: Language): LinearModel {
   const known = models.get(language);
   if (known !== undefined) return known;
-  const card = JSON.parse(readFileSync(modelUrl(language, 'card.json'), 'utf8')) as ModelCard;
-  const made = new LinearModel(readFileSync(modelUrl(language, 'model.onnx')), card);
+  const made = readModel(language);
   models.set(language, made);
   return made;
 }
+
+function readModel(language: Language): LinearModel {
+  try {
+    const card = JSON.parse(readFileSync(modelUrl(language, 'card.json'), 'utf8')) as ModelCard;
+    return new LinearModel(readFileSync(modelUrl(language, 'model.onnx')), card);
+  } catch (error) {
+    throw new Error(`models/insights/${language} cannot be read: copy it from a release, or run npm run train`, {
+      cause: error,
+    });
+  }
+}
+
+/** Reads the models of all languages, so that no comment is the first to find that one is missing. @throws as {@link modelOf} does */
+export const readModels = (): void => {
+  for (const language of LANGUAGES) modelOf(language);
+};

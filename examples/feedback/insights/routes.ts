@@ -4,6 +4,7 @@ import { LONGEST_TEXT, requestSchema } from './contract.ts';
 import { FeedbackStore, STATUSES, type Status } from './detection/adverse_events.ts';
 import type { Language } from './languages.ts';
 import { createMetrics } from './metrics.ts';
+import { readModels } from './model.ts';
 import type { InsightProvider } from './providers/provider.ts';
 import { type FeedbackSettings, providerOf, readSettings } from './settings.ts';
 
@@ -43,6 +44,7 @@ export const insightsPlugin = ({ environment, provider }: InsightsOptions): Serv
   name: 'insights',
   async register(app, { log, metrics }) {
     const settings: FeedbackSettings = readSettings(environment);
+    readModels();
     const store = storeOf(settings);
     const used = provider ?? providerOf(settings);
     const measured = createMetrics(metrics);

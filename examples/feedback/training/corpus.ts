@@ -39,7 +39,7 @@ function parse(line: string, number: number): Sentence {
   };
 }
 
-const HELD_OUT_SETS = ['held_out', 'second_held_out', 'third_held_out'] as const;
+const HELD_OUT_SETS = ['held_out', 'second_held_out', 'third_held_out', 'fourth_held_out'] as const;
 export type HeldOut = (typeof HELD_OUT_SETS)[number];
 
 /** Sets of written sentences that models are judged on, and never fitted on: those that are there, the oldest first. */

@@ -55,6 +55,8 @@ function fitOnce(examples: readonly Example[], seed: number): DenseLayer {
   const gradients = new Float32Array(WIDTH * outputs);
   const bias = new Float32Array(outputs);
   const biasGradients = new Float32Array(outputs);
+  /** Sums of the outputs, then their errors. */
+  const errors = new Float64Array(outputs);
   const random = new Random(seed);
   const order = Uint32Array.from(examples.keys());
   for (let epoch = 0; epoch < EPOCHS; epoch += 1) {
@@ -64,17 +66,26 @@ function fitOnce(examples: readonly Example[], seed: number): DenseLayer {
     }
     for (const index of order) {
       const { row, targets, weight } = examples[index] as Example;
+      errors.set(bias);
+      for (let at = 0; at < row.columns.length; at += 1) {
+        const from = (row.columns[at] as number) * outputs;
+        const value = row.values[at] as number;
+        for (let output = 0; output < outputs; output += 1)
+          errors[output] = (errors[output] as number) + value * (weights[from + output] as number);
+      }
       for (let output = 0; output < outputs; output += 1) {
-        let sum = bias[output] as number;
-        for (let at = 0; at < row.columns.length; at += 1)
-          sum += (row.values[at] as number) * (weights[(row.columns[at] as number) * outputs + output] as number);
-        const error = weight * (1 / (1 + Math.exp(-sum)) - (targets[output] as number));
+        const error = weight * (1 / (1 + Math.exp(-(errors[output] as number))) - (targets[output] as number));
+        errors[output] = error;
         biasGradients[output] = (biasGradients[output] as number) + error * error;
         bias[output] =
           (bias[output] as number) - (RATE * error) / Math.sqrt((biasGradients[output] as number) + EPSILON);
-        for (let at = 0; at < row.columns.length; at += 1) {
-          const place = (row.columns[at] as number) * outputs + output;
-          const slope = error * (row.values[at] as number) + DECAY * (weights[place] as number);
+      }
+      // The outputs of a column are next to each other in memory.
+      for (let at = 0; at < row.columns.length; at += 1) {
+        const from = (row.columns[at] as number) * outputs;
+        const value = row.values[at] as number;
+        for (let place = from; place < from + outputs; place += 1) {
+          const slope = (errors[place - from] as number) * value + DECAY * (weights[place] as number);
           gradients[place] = (gradients[place] as number) + slope * slope;
           weights[place] =
             (weights[place] as number) - (RATE * slope) / Math.sqrt((gradients[place] as number) + EPSILON);

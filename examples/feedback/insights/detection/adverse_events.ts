@@ -38,6 +38,21 @@ export interface StoreSettings {
   readonly textDays: number;
 }
 
+type RecordedAdverseEvent = NewAdverseEvent & { readonly id: string; readonly received_at: string };
+
+/** As PostgreSQL takes text: without null characters and halves of characters. */
+const storable = <T>(value: T): T =>
+  typeof value === 'string' ? (value.replace(/[\0\p{Cs}]/gu, '\uFFFD') as T) : value;
+
+/** Returns the event of a line of the file; undefined: the line is no JSON. */
+function parseSpooled(line: string): RecordedAdverseEvent | undefined {
+  try {
+    return JSON.parse(line) as RecordedAdverseEvent;
+  } catch {
+    return undefined;
+  }
+}
+
 /** A first connection is tried again after this time. */
 const REOPEN_MS = 1_000;
 
@@ -112,10 +127,12 @@ export class FeedbackStore {
         if (text === undefined) continue;
         const lines = text.split('\n').filter(Boolean);
         try {
-          for (const line of lines)
-            await this.#insert(
-              JSON.parse(line) as Parameters<FeedbackStore['record']>[0] & { id: string; received_at: string },
-            );
+          for (const line of lines) {
+            const event = parseSpooled(line);
+            // A process that was killed while it wrote: its request had no answer. The line is kept for a person to read.
+            if (event === undefined) await appendFile(`${spool}.unreadable`, `${line}\n`, { mode: 0o600 });
+            else await this.#insert(event);
+          }
         } catch {
           return;
         }
@@ -177,7 +194,7 @@ export class FeedbackStore {
     const database = await this.#open();
     await database.query(
       'INSERT INTO feedback_comments (id, received_at, customer_id, text) VALUES ($1, now(), $2, $3)',
-      [...[randomUUID(), customerId ?? null, text]],
+      [...[randomUUID(), storable(customerId ?? null), storable(text)]],
     );
     await this.removeOldComments();
   }
@@ -203,8 +220,9 @@ export class FeedbackStore {
     if (this.#spooled > 0)
       throw new Error('adverse events wait in a file for the database: erase again when it is back');
     const database = await this.#open();
+    const customer = storable(customerId);
     const comments = await database.query('DELETE FROM feedback_comments WHERE customer_id = $1 RETURNING id', [
-      customerId,
+      customer,
     ]);
     const events = await database.query(
       `WITH erased AS (
@@ -212,7 +230,7 @@ export class FeedbackStore {
            concerns = (SELECT coalesce(jsonb_agg(each - 'words'), '[]') FROM jsonb_array_elements(concerns) each)
          WHERE customer_id = $1 RETURNING id)
        INSERT INTO feedback_adverse_event_audit (event_id, actor, action) SELECT id, $2, 'erased' FROM erased RETURNING event_id`,
-      [customerId, actor],
+      [customer, actor],
     );
     return { comments: comments.length, adverseEvents: events.length };
   }
@@ -223,12 +241,12 @@ export class FeedbackStore {
     for (const table of ['feedback_comments', 'feedback_adverse_events'])
       for (const row of await database.query<Readonly<Record<string, unknown>>>(
         `SELECT to_jsonb(kept) AS record FROM ${table} kept WHERE customer_id = $1 ORDER BY received_at, id`,
-        [customerId],
+        [storable(customerId)],
       ))
         yield { table, ...(row.record as Readonly<Record<string, unknown>>) };
   }
 
-  async #insert(event: NewAdverseEvent & { readonly id: string; readonly received_at: string }): Promise<void> {
+  async #insert(event: RecordedAdverseEvent): Promise<void> {
     const database = await this.#open();
     await database.query(
       `WITH added AS (
@@ -236,8 +254,8 @@ export class FeedbackStore {
          VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8) ON CONFLICT (id) DO NOTHING RETURNING id)
        INSERT INTO feedback_adverse_event_audit (event_id, actor, action) SELECT id, 'detector', 'detected' FROM added`,
       [
-        ...[event.id, event.received_at, event.request_id, event.customer_id, event.language, event.score],
-        ...[JSON.stringify(event.concerns), event.masked_text],
+        ...[event.id, event.received_at, storable(event.request_id), storable(event.customer_id), event.language],
+        ...[event.score, JSON.stringify(event.concerns, (_, value) => storable(value)), storable(event.masked_text)],
       ],
     );
   }

@@ -36,7 +36,7 @@ function passesLuhn(text: string): boolean {
 
 /** ISO 13616-1: the remainder by 97 is 1. */
 function passesIban(text: string): boolean {
-  const compact = text.replace(/\s/g, '').toUpperCase();
+  const compact = text.replace(/[\s-]/g, '').toUpperCase();
   const turned = compact.slice(4) + compact.slice(0, 4);
   let remainder = 0;
   for (const character of turned)
@@ -44,29 +44,58 @@ function passesIban(text: string): boolean {
   return remainder === 1;
 }
 
+const MONTHS =
+  'jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|' +
+  'enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|' +
+  'janvier|f[ée]vrier|mars|avril|mai|juin|juillet|ao[uû]t|septembre|octobre|novembre|d[ée]cembre';
+
+/** Words that end a name written without capitals. */
+const AFTER_NAMES = '(?:and|but|from|i|my|the|y|e|pero|soy|vivo|mi|el|la|et|mais|je|j|mon|ma)(?![\\p{L}])';
+
 const NAME = "\\p{Lu}[\\p{L}'’-]+(?:\\s+(?:de|del|la|van|von|du|le)?\\s*\\p{Lu}[\\p{L}'’-]+){0,2}";
 
 /** In order: what an earlier one masks, a later one does not see. Quantifiers are bounded: a text of 5,000 characters takes well below a millisecond. */
 const RECOGNIZERS: readonly Recognizer[] = [
   { entity: 'EMAIL', pattern: /[\p{L}\p{N}._%+-]{1,64}@[\p{L}\p{N}.-]{1,190}\.\p{L}{2,24}/gu },
+  // "ann (at) mail (dot) com"
+  {
+    entity: 'EMAIL',
+    pattern:
+      /[\p{L}\p{N}._%+-]{1,64} ?[([{](?:at|arroba|arobase)[)\]}] ?[\p{L}\p{N}-]{1,64}(?: ?(?:\.|[([{](?:dot|punto|point)[)\]}]) ?[\p{L}\p{N}-]{2,24}){1,4}/giu,
+  },
   { entity: 'URL', pattern: /\b(?:https?:\/\/|www\.)[^\s<>"]{1,500}/giu },
-  { entity: 'IBAN', pattern: /\b[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,3})?\b/gi, holds: passesIban },
+  {
+    entity: 'IBAN',
+    pattern: /\b[A-Z]{2}\d{2}(?:[\s-]?[A-Z0-9]{4}){2,7}(?:[\s-]?[A-Z0-9]{1,3})?\b/gi,
+    holds: passesIban,
+  },
   { entity: 'CARD', pattern: /\b\d(?:[ -]?\d){12,18}\b/g, holds: passesLuhn },
   {
     entity: 'IP',
-    pattern: /\b(?:\d{1,3}\.){3}\d{1,3}\b/g,
+    pattern: /(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)/g,
     holds: (match) => match.split('.').every((part) => Number(part) < 256),
   },
-  // Social security (US), DNI and NIE (Spain), NIR (France).
+  // Social security (US), DNI and NIE (Spain), NIR (France), CURP (Mexico), RUT (Chile).
   {
     entity: 'ID',
     pattern:
-      /\b(?:\d{3}-\d{2}-\d{4}|[XYZ]?\d{7,8}-?[A-Z]|[12] ?\d{2} ?(?:0\d|1[0-2]) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3}(?: ?\d{2})?)\b/g,
+      /\b(?:\d{3}-\d{2}-\d{4}|[XYZ]?\d{7,8}-?[A-Z]|\d{1,2}\.\d{3}\.\d{3}-?[\dA-Zk]|[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z\d]\d|[12] ?\d{2} ?(?:0\d|1[0-2]) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3}(?: ?\d{2})?)\b/g,
   },
-  { entity: 'DATE', pattern: /\b(?:\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)\d{2}|(?:19|20)\d{2}-\d{2}-\d{2})\b/g },
+  {
+    entity: 'DATE',
+    pattern:
+      /(?<![\d/.-])(?:\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)\d{2}|\d{1,2}([/-])\d{1,2}\1\d{2}|(?:19|20)\d{2}-\d{2}-\d{2})(?![/.-]?\d)/g,
+  },
+  {
+    entity: 'DATE',
+    pattern: new RegExp(
+      `(?<![\\p{L}\\p{N}])(?:\\d{1,2}(?:st|nd|rd|th|er)?,? (?:de |of )?(?:${MONTHS})|(?:${MONTHS}) \\d{1,2}(?:st|nd|rd|th)?),? (?:del? )?(?:19|20)\\d{2}(?!\\d)`,
+      'giu',
+    ),
+  },
   {
     entity: 'PHONE',
-    pattern: /(?<![\p{L}\p{N}])(?:\+|00)?\(?\d{1,4}\)?(?:[ .-]?\(?\d{2,4}\)?){2,5}(?![\p{L}\p{N}])/gu,
+    pattern: /(?<![\p{L}\p{N}])(?:\+|00)?\(?\d{1,4}\)?(?:[ ./-]?\(?\d{2,4}\)?){2,5}(?![\p{L}\p{N}])/gu,
     holds: (match) => digitsOf(match).length >= 8 && digitsOf(match).length <= 15,
   },
   {
@@ -84,12 +113,19 @@ const RECOGNIZERS: readonly Recognizer[] = [
     pattern:
       /\b\d{1,4},?\s+(?:bis\s+)?(?:rue|avenue|boulevard|place|chemin|impasse|all[ée]e)\s+(?:\p{L}[\p{L}'’.-]*\s?){1,5}/giu,
   },
+  // "my name is ann smith": said to be a name, with capitals or without.
   {
     entity: 'NAME',
     pattern: new RegExp(
-      `(?<=(?:[Mm]y name is|[Ii] am called|[Mm]e llamo|[Mm]i nombre es|[Ss]oy el señor|[Jj]e m['’]appelle|[Mm]on nom est)\\s)${NAME}`,
-      'gu',
+      `(?<=(?<!\\p{L})(?:my name is|my name's|i am called|me llamo|mi nombre es|je m['’]appelle|mon nom est) )(?!${AFTER_NAMES})[\\p{L}][\\p{L}'’-]*(?: (?!${AFTER_NAMES})[\\p{L}][\\p{L}'’-]*)?(?: (?!${AFTER_NAMES})\\p{Lu}[\\p{L}'’-]+)?`,
+      'giu',
     ),
+  },
+  // "I am Ann Smith": two names or more, as one may be of a people or a trade.
+  {
+    entity: 'NAME',
+    pattern:
+      /(?<=(?<!\p{L})(?:[Tt]his is|I am|I['’]m|[Ss]oy|[Ss]oy el señor|[Hh]abla|[Jj]e suis|[Ii]ci) )\p{Lu}[\p{L}'’-]+(?: (?:de |del |la |van |von |du |le ){0,2}\p{Lu}[\p{L}'’-]+){1,3}/gu,
   },
   {
     entity: 'NAME',
@@ -98,11 +134,18 @@ const RECOGNIZERS: readonly Recognizer[] = [
       'gu',
     ),
   },
-  // Signatures: "Regards, Ann Smith".
+  // Signatures: "Regards, Ann Smith". Less formal ones end their line.
   {
     entity: 'NAME',
     pattern: new RegExp(
-      `(?<=(?:[Rr]egards|[Ss]incerely|[Ss]aludos|[Aa]tentamente|[Cc]ordialement|[Bb]ien à vous),?\\s)${NAME}`,
+      `(?<=(?:[Rr]egards|[Ss]incerely|[Ss]aludos?|[Aa]tentamente|[Cc]ordialement|[Bb]ien à vous),?\\s)${NAME}`,
+      'gu',
+    ),
+  },
+  {
+    entity: 'NAME',
+    pattern: new RegExp(
+      `(?<=(?:[Tt]hanks|[Tt]hank you|[Cc]heers|[Bb]est|[Yy]ours|[Gg]racias|[Aa]brazos?|[Mm]erci|[Aa]mitiés|[Bb]isous)[,.!]?\\s)${NAME}(?=[.!]?\\s*(?:$|\\n))`,
       'gu',
     ),
   },
@@ -116,10 +159,17 @@ export interface Masked {
   readonly counts: Readonly<Partial<Record<MaskedEntity, number>>>;
 }
 
-/** Replaces personal data by placeholders, such as `<EMAIL>`. */
+/** As it is read: wide letters and digits as plain ones, each kind of space as one, without characters that have no width. */
+const asRead = (text: string): string =>
+  text
+    .normalize('NFKC')
+    .replace(/\p{Cf}/gu, '')
+    .replace(/[\p{Zs}\p{Cc}]/gu, (space) => (space === '\n' ? space : ' '));
+
+/** Replaces personal data by placeholders, such as `<EMAIL>`, in the text as it is read. */
 export function mask(text: string): Masked {
   const counts: Partial<Record<MaskedEntity, number>> = {};
-  let masked = text;
+  let masked = asRead(text);
   for (const { entity, pattern, holds } of RECOGNIZERS) {
     masked = masked.replace(pattern, (match) => {
       if (holds !== undefined && !holds(match)) return match;

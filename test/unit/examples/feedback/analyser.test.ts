@@ -156,6 +156,32 @@ test('personal data is masked, by checksums where there are some', () => {
   expect(mask('Mail ann.b@mail.co.uk or call +34 612 345 678.').text).toBe('Mail <EMAIL> or call <PHONE>.');
   expect(mask('Card 4111 1111 1111 1111, IBAN ES91 2100 0418 4502 0005 1332').text).toBe('Card <CARD>, IBAN <IBAN>');
   expect(mask('My name is Ann Smith; me llamo José García').text).toBe('My name is <NAME>; me llamo <NAME>');
+  const isMasked = (text: string): boolean => /^\p{Ll}+ (?:<[A-Z]+>)$/u.test(mask(text).text);
+  const written = [
+    ...[
+      'write ann＠mail.com',
+      'write an\u200bn@mail.com',
+      'write ann (at) mail (dot) com',
+      'escribe ana [arroba] correo.es',
+    ],
+    ...['tel 06.12.34.56.78', 'tel 06\u00a012\u00a034\u00a056\u00a078', 'tel 06\u202f12\u202f34\u202f56\u202f78'],
+    ...[
+      'tel 91/234/56/78',
+      'tel ０６１２３４５６７８',
+      'iban ES91-2100-0418-4502-0005-1332',
+      'iban es91 2100 0418 4502 0005 1332',
+    ],
+    ...['dni 12.345.678-Z', 'rut 12.345.678-5', 'curp GODE561231HDFRRN09', 'born 12/03/85', 'born March 12, 1985'],
+    ...['nacida 12 de marzo de 1985', 'soy Juan Pérez', 'saludos, Ana Gil', 'thanks, Ann Smith'],
+    ...['née 3 mars 1985'],
+  ];
+  expect(written.filter((text) => !isMasked(text.replace(', ', ' ')))).toEqual([]);
+  expect(mask("MY NAME IS ANN SMITH, je m'appelle jean dupont et").text).toBe(
+    "MY NAME IS <NAME>, je m'appelle <NAME> et",
+  );
+  expect(mask('I am French and it took 24 hours; soy Española').text).toBe(
+    'I am French and it took 24 hours; soy Española',
+  );
   expect(mask('Took 2 tablets of 500 mg at 10:30').text).toBe('Took 2 tablets of 500 mg at 10:30');
 });
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -49,6 +49,38 @@ test('an erased adverse event stays without customer, words and text, and its au
   expect((await store.audit(event?.id as string)).at(-1)).toMatchObject({
     ...{ actor: 'headwater entities erase', action: 'erased' },
   });
+  await store.stop();
+});
+
+test('null characters and halves of characters are stored as what is readable, and erased with their customer', async () => {
+  const store = storeOf(readSettings({ FEEDBACK_DATABASE: join(folder, 'odd') }));
+  await store.start();
+  await store.keepText('burned\0 \ud800', 'c\0');
+  const { isSpooled } = await store.record({
+    ...{ request_id: 'r\0', customer_id: 'c\0', language: 'en', score: 0.9, masked_text: 'burned\0 \ud800' },
+    concerns: [{ concern: 'burn_or_fire', words: 'burned\0', found_by: 'local' }],
+  });
+  expect(isSpooled).toBe(false);
+  expect(await store.list({ limit: 1 })).toMatchObject([
+    { masked_text: 'burned\uFFFD \uFFFD', concerns: [{ words: 'burned\uFFFD' }] },
+  ]);
+  expect(await store.erase('c\0', 'a')).toEqual({ comments: 1, adverseEvents: 1 });
+  await store.stop();
+});
+
+test('a line of the file that a killed process had begun keeps no other adverse event out of the database', async () => {
+  const settings = readSettings({ FEEDBACK_DATABASE: join(folder, 'torn') });
+  const spool = join(folder, 'torn-spool', 'adverse_events.jsonl');
+  mkdirSync(join(folder, 'torn-spool'));
+  const id = '1f0e7c56-0f0a-4c5e-9d1c-2f6f6c1f8a01';
+  const event = { id, received_at: '2026-11-29T10:00:00Z', request_id: 'r', customer_id: null, language: 'en' };
+  const whole = JSON.stringify({ ...event, score: 0.9, masked_text: 'It burned me.', concerns: [] });
+  writeFileSync(spool, `${whole.slice(0, 40)}\n${whole}\n`);
+  const store = storeOf(settings);
+  await store.start();
+  expect(await store.list({ limit: 9 })).toMatchObject([{ id }]);
+  expect(store.spooled).toBe(0);
+  expect(readFileSync(`${spool}.unreadable`, 'utf8')).toBe(`${whole.slice(0, 40)}\n`);
   await store.stop();
 });
 
