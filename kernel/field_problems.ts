@@ -85,6 +85,9 @@ const LENGTHS: Readonly<Record<string, string>> = {
 export const plainIssues: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
+      // The schema's fault, not the client's: no JSON would do.
+      if (issue.expected === 'bigint' && Number.isInteger(issue.input))
+        return 'is a number in JSON, which z.bigint() does not take: declare the field as z.coerce.bigint()';
       return wrongType([issue.expected], issue.input);
     case 'too_small': {
       const unit = LENGTHS[issue.origin];

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { z } from 'zod';
 import type { EventType } from '#connectors/gateway/events/event_validator';
+import { transactionSchema, transactions } from '#examples/fraud/features/transactions';
 import { goodEvent } from '../../../support/definitions/good_event.ts';
 import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
@@ -151,6 +152,21 @@ test('earlier versions of a schema are still taken, and upgraded', async () => {
   expect(wrong.body).toMatchObject({
     error: { fields: [{ field: 'schema_version', problem: '7 is no version of click; versions: 1, 2' }] },
   });
+});
+
+test('a bigint that its schema does not read from JSON is named with the type that does', async () => {
+  const counters = { ...transactions, eventTypes: ['counter'] as const };
+  const schema = (total: z.ZodType) => transactionSchema.extend({ event_type: z.literal('counter'), total });
+  const body = (total: unknown): string => JSON.stringify({ ...goodEvent('b1', { event_type: 'counter' }), total });
+  const strict = await createTestGateway({}, [{ ...counters, schema: schema(z.int64()) }]);
+  expect((await strict.post('/ingest', body(992))).body).toMatchObject({
+    fields: [{ field: 'total', problem: expect.stringContaining('declare the field as z.coerce.bigint()') }],
+  });
+  const coerced = await createTestGateway({}, [{ ...counters, schema: schema(z.coerce.bigint()) }]);
+  for (const total of [992, '9007199254740993'])
+    expect(
+      (await coerced.post('/ingest', JSON.stringify({ ...JSON.parse(body(total)), event_id: `b${total}` }))).status,
+    ).toBe(202);
 });
 
 test('types without a schema are passed on, when that is wanted, if they have an id and a time', async () => {
