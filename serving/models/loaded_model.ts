@@ -75,6 +75,7 @@ export class LoadedModel {
   #treesUpTo = 0;
   #thread: SessionThread | undefined;
   #explainer: Promise<TreeExplainer | undefined> | undefined;
+  #givesTreeTensors = false;
   #rowTexts: RowTexts | undefined;
   /** [examples, columns]: what explanations compare with. */
   #background: RowValues = new Float32Array(0);
@@ -229,6 +230,20 @@ export class LoadedModel {
     this.#trees = trees;
     await trial.warmUp();
     this.#treesUpTo = isRepeatable ? Number.POSITIVE_INFINITY : await trial.fasterUpTo();
+    this.#givesTreeTensors = await this.#areTreeTensorsAlike(trial.probes.slice(0, this.encoder.width));
+  }
+
+  /** Says whether tensors by trees have the types and dimensions that the graph gives: some graphs declare others. @param row - one */
+  async #areTreeTensorsAlike(row: Float32Array): Promise<boolean> {
+    const { onnx } = this.signature;
+    const output = this.#runTrees(row, 1);
+    if (onnx.inputs !== undefined || output === undefined) return false;
+    const names = [onnx.output, onnx.label].filter((name) => name !== undefined);
+    const given = await this.#runGraph({ [onnx.input]: { type: 'float32', dims: [1, row.length], data: row } }, names);
+    return names.every((name) => {
+      const own = this.outputTensor(name, output, 1);
+      return own.type === given[name]?.type && String(own.dims) === String(given[name].dims);
+    });
   }
 
   /** Writes rows as JSON; undefined where a row is more than numbers of FP32. */
@@ -296,6 +311,7 @@ export class LoadedModel {
     const { onnx } = this.signature;
     const { data, dims } = feeds[onnx.input] ?? {};
     const [rows = 0] = dims ?? [];
+    if (!this.#givesTreeTensors) return undefined;
     if (!(data instanceof Float32Array) || rows === 0 || data.length !== rows * this.encoder.width) return undefined;
     if (outputs.some((name) => name !== onnx.output && name !== onnx.label)) return undefined;
     const output = this.#runTrees(data, rows);

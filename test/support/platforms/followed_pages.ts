@@ -107,10 +107,10 @@ export class Reader {
     for (const command of step.commands) {
       if (this.#leftOut.includes(command)) continue;
       const [, folder] = /^cd (\S+)$/.exec(command) ?? [];
-      const [, name, value = ''] = /^export (\w+)=(\S*)$/.exec(command) ?? [];
+      const [, name, value = ''] = /^export (\w+)=(\S*)$/.exec(this.#adapted(command)) ?? [];
       if (step.kind === 'elsewhere') this.elsewhere.push(command);
       else if (folder !== undefined) this.#cwd = join(this.#cwd, folder);
-      else if (name !== undefined) this.#env[name] = this.#adapted(value);
+      else if (name !== undefined) this.#env[name] = value;
       else if (step.kind === 'background') await this.#start(command);
       else this.printed.set(command, await this.#run(command));
     }
