@@ -145,7 +145,7 @@ const ownPackage = (): PackageJson => packageAt(projectRoot) as PackageJson;
 
 /**
  * What a project has to depend on to get this package: its version; or the tarball or folder that it was installed from, as by
- * `npm exec --package=headwater.tgz headwater init`; or its own folder, when it runs from a clone.
+ * `npm exec --ignore-scripts --package=headwater.tgz -- headwater init`; or its own folder, when it runs from a clone.
  */
 function dependencyOnThis(root: string): string {
   const installedIn = resolve(projectRoot, '../..');

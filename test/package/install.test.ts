@@ -61,7 +61,18 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
   let at = performance.now();
   await run(
     'npm',
-    ['exec', '--yes', `--package=${tarball}`, '--', 'headwater', 'init', 'shop', '--template', 'fraud'],
+    [
+      'exec',
+      '--yes',
+      '--ignore-scripts',
+      `--package=${tarball}`,
+      '--',
+      'headwater',
+      'init',
+      'shop',
+      '--template',
+      'fraud',
+    ],
     {
       ...{ cwd: folder, env, maxBuffer: 2 ** 26 },
     },
