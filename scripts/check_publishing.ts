@@ -11,9 +11,13 @@ const { version } = JSON.parse(readFileSync(assetPath('package.json'), 'utf8')) 
 const problems = [...publishingProblems()];
 const folder = mkdtempSync(join(tmpdir(), 'publishing-'));
 try {
-  const packed = await run('npm', ['publish', '--dry-run', '--ignore-scripts', '--access', 'public'], {
-    cwd: projectRoot,
-  });
+  const packed = await run(
+    'npm',
+    ['publish', '--dry-run', '--ignore-scripts', '--access', 'public', '--loglevel', 'notice'],
+    {
+      cwd: projectRoot,
+    },
+  );
   if (!packed.includes(`headwater@${version}`)) problems.push(`npm publish --dry-run names no headwater@${version}`);
   say(`npm publish --dry-run: headwater@${version}`);
   const tools = join(folder, 'tools');

@@ -36,6 +36,8 @@ const NAVIGATION: Readonly<Record<string, readonly string[]>> = {
     'security',
     'reliability',
     'backup',
+    'regions',
+    'scale',
     'aws',
     'benchmarks',
     'compliance',

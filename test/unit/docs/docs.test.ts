@@ -120,3 +120,10 @@ test('options that are named belong to their commands', () => {
   );
   expect(unknown).toEqual([]);
 });
+
+test('each page has a place in the navigation of the site', () => {
+  const navigation = readFileSync(assetPath('scripts/writing/write_site.ts'), 'utf8');
+  const pages = globSync(['docs/*.md'], { cwd: projectRoot }).map((page) => page.slice('docs/'.length, -'.md'.length));
+  expect(pages.length).toBeGreaterThan(25);
+  expect(pages.filter((page) => !navigation.includes(`'${page}'`))).toEqual([]);
+});
