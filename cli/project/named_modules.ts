@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { basename, dirname, resolve, sep } from 'node:path';
+import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { configFileOf, projectFolder } from './loading/find_project.ts';
 import { useSourcesOf } from './loading/load_module.ts';
 import { loadSpec, modulesOf } from './project.ts';
@@ -41,13 +41,7 @@ async function modulesNamed(kind: NamedModules): Promise<ReadonlyMap<string, str
   for (const place of [places ?? kind].flat()) {
     const folder = resolve(project, place);
     for (const file of await modulesOf(project, place, places !== undefined)) {
-      const name =
-        file === folder
-          ? basename(file)
-          : file
-              .slice(folder.length + 1)
-              .split(sep)
-              .join('/');
+      const name = file === folder ? basename(file) : relative(folder, file).replaceAll(sep, '/');
       found.set(withoutExtension(name), file);
     }
   }

@@ -1,8 +1,7 @@
 import { type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
-import { EntityKeyError } from '#feature_store/definitions/errors';
 import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import { idOwnerOf } from '#feature_store/definitions/joined_sources';
-import { entityKeyOf } from '#feature_store/definitions/values/entity_key';
+import { keyIn } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
 import { gapsOf } from '#pipelines/archive/archive_coverage';
@@ -102,11 +101,6 @@ async function openEvents(
 /** Returns the entity of an event that the view counts; undefined where it counts none, or the entity was erased. */
 function entityOf(view: FeatureView, element: DecodedEvent, erasures: Erasures) {
   if (element.ok !== true || !readsSource(view, element.source)) return undefined;
-  try {
-    const key = entityKeyOf(view.entity, element.event);
-    return erasures.isErased(key, element.knownAtMs) ? undefined : key;
-  } catch (error) {
-    if (error instanceof EntityKeyError) return undefined;
-    throw error;
-  }
+  const key = keyIn(view.entity, element.event);
+  return key === undefined || erasures.isErased(key, element.knownAtMs) ? undefined : key;
 }

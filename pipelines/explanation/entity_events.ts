@@ -3,10 +3,9 @@ import { type DeadLetter, type FiledLetter, fileOf } from '#connectors/dead_lett
 import { isInText } from '#connectors/entity_mention';
 import { recordsOfTopic } from '#connectors/records/topic_records';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
-import { EntityKeyError } from '#feature_store/definitions/errors';
 import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import { idOwnerOf } from '#feature_store/definitions/joined_sources';
-import { type EntityKey, entityKeyOf, parseEntityKey } from '#feature_store/definitions/values/entity_key';
+import { type EntityKey, keyIn, parseEntityKey } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
 import type { EntityEvents, PlaceRead, RefusedRecord } from '#feature_store/explanation/value_explanation';
@@ -134,15 +133,11 @@ const foundEvent = (view: FeatureView, element: UsableEvent, from: string, place
 };
 
 function membership(view: FeatureView, key: EntityKey, erasures: Erasures): IsOfEntity {
-  return (element): element is UsableEvent => {
-    if (element.ok !== true || !readsSource(view, element.source)) return false;
-    try {
-      return entityKeyOf(view.entity, element.event) === key && !erasures.isErased(key, element.knownAtMs);
-    } catch (error) {
-      if (error instanceof EntityKeyError) return false;
-      throw error;
-    }
-  };
+  return (element): element is UsableEvent =>
+    element.ok === true &&
+    readsSource(view, element.source) &&
+    keyIn(view.entity, element.event) === key &&
+    !erasures.isErased(key, element.knownAtMs);
 }
 
 /** An id that JSON writes in no other way than as it is, unless with escapes. */

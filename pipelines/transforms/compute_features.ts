@@ -5,12 +5,11 @@ import { mergeFeatures } from '#feature_store/aggregation/merge_features';
 import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { dataFingerprint, viewData } from '#feature_store/definitions/definition_data';
-import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { idOwnerOf } from '#feature_store/definitions/joined_sources';
 import { type Violation, violationsOf } from '#feature_store/definitions/rules/quality_rule';
-import type { Entity, EventFields } from '#feature_store/definitions/sources/source';
-import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/values/entity_key';
+import type { Entity } from '#feature_store/definitions/sources/source';
+import { type EntityKey, identifies, keyIn } from '#feature_store/definitions/values/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import { entityKeyFromPrevious } from '#feature_store/definitions/values/previous_entity_key';
 import { valueText } from '#feature_store/definitions/values/value_codec';
@@ -172,16 +171,6 @@ function rememberedSchema(layout: ViewLayout, beforeSave: (value: Remembered) =>
 
 /** What stands for an id that was erased. */
 const ERASED = 'erased';
-
-/** The key of another entity that an event names; undefined where it names none. */
-function keyIn(entity: Entity, event: EventFields): EntityKey | undefined {
-  try {
-    return entityKeyOf(entity, event);
-  } catch (error) {
-    if (error instanceof EntityKeyError) return undefined;
-    throw error;
-  }
-}
 
 /** Keys that cannot be read and are logged. */
 const LOGGED_KEYS = 5;

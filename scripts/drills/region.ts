@@ -1,10 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { assetPath } from '#kernel/project_root';
 import { run } from '#scripts/services/install';
 import type { ManagedProcess, RunningServer } from '#scripts/services/managed_process';
+import { queryDatabase } from '#scripts/services/query_database';
 import { type PostgresOptions, startKafka, startMlflow, startPostgres, startRedis } from '#scripts/services/servers';
 
 const CLI = assetPath('dist/cli/headwater.js');
@@ -85,15 +86,8 @@ export class Region {
     return this.#use({ ...server, kill: server.stop }, { MLFLOW_TRACKING_URI: server.env.TEST_MLFLOW_URL as string });
   }
 
-  async sql<Row extends pg.QueryResultRow>(text: string, database = 'postgres'): Promise<readonly Row[]> {
-    const { DATABASE_HOST: host, DATABASE_PORT: port, DATABASE_USER: user } = this.env;
-    const client = new pg.Client({ host, port: Number(port), user, database });
-    await client.connect();
-    try {
-      return (await client.query<Row>(text)).rows;
-    } finally {
-      await client.end();
-    }
+  sql<Row extends pg.QueryResultRow>(text: string, database = 'postgres'): Promise<readonly Row[]> {
+    return queryDatabase<Row>(this.env, text, database);
   }
 
   #use(server: RunningServer, env: Env): RunningServer {

@@ -44,16 +44,18 @@ export function entityKeyOf({ name, joinKeys }: Entity, event: EventFields): Ent
   );
 }
 
-/** Returns whether an event identifies an entity: it has all of its join keys, and they are exact. */
-export function identifies(entity: Entity, event: EventFields): boolean {
+/** Returns the key of the entity that an event identifies; undefined where it identifies none: a join key is missing, or not exact. */
+export function keyIn(entity: Entity, event: EventFields): EntityKey | undefined {
   try {
-    entityKeyOf(entity, event);
-    return true;
+    return entityKeyOf(entity, event);
   } catch (error) {
-    if (error instanceof EntityKeyError) return false;
+    if (error instanceof EntityKeyError) return undefined;
     throw error;
   }
 }
+
+/** Returns whether an event identifies an entity: it has all of its join keys, and they are exact. */
+export const identifies = (entity: Entity, event: EventFields): boolean => keyIn(entity, event) !== undefined;
 
 /**
  * Reads an id as people write it. With one join key it is taken literally, by the type of the join key; with several it is the key text, such as

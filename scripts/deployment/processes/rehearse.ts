@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import pg from 'pg';
 import { type EntityKey, idOf } from '#feature_store/definitions/values/entity_key';
 import { messageOf } from '#kernel/errors';
 import { assetPath } from '#kernel/project_root';
 import { packCommit, packTree, runCommand } from '#scripts/building/installed_package';
+import { queryDatabase } from '#scripts/services/query_database';
 import { startStack } from '#scripts/services/stack';
 import { kustomizeBinary } from '../tools.ts';
 import { type Image, makeImage } from './image.ts';
@@ -213,24 +213,10 @@ function headwater(image: Image, env: Readonly<Record<string, string>>, ...args:
   });
 }
 
-async function sql<Row extends pg.QueryResultRow>(
-  env: Readonly<Record<string, string>>,
-  text: string,
-): Promise<readonly Row[]> {
-  const { DATABASE_HOST: host, DATABASE_PORT: port, DATABASE_USER: user, DATABASE_NAME: database } = env;
-  const client = new pg.Client({ host, port: Number(port), user, database });
-  await client.connect();
-  try {
-    return (await client.query<Row>(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
 /** Returns how many migrations several processes of an image have applied that were started together. */
 async function migrate(image: Image, env: Readonly<Record<string, string>>): Promise<number> {
   const count = async (): Promise<number> =>
-    Number((await sql<{ readonly n: string }>(env, 'SELECT count(*) AS n FROM headwater_migrations'))[0]?.n);
+    Number((await queryDatabase<{ readonly n: string }>(env, 'SELECT count(*) AS n FROM headwater_migrations'))[0]?.n);
   const before = await count();
   await Promise.all(Array.from({ length: MIGRATING }, () => headwater(image, env, 'workflows', 'list', '--json')));
   return (await count()) - before;
@@ -243,7 +229,7 @@ async function eventsWithoutRow(
 ): Promise<number> {
   const giveUpAt = Date.now() + CATCH_UP_MS;
   for (;;) {
-    const rows = await sql<{ readonly entity_key: EntityKey; readonly at: string }>(
+    const rows = await queryDatabase<{ readonly entity_key: EntityKey; readonly at: string }>(
       env,
       `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at FROM feature_rows WHERE view = 'fraud' AND version = 1`,
     );

@@ -47,7 +47,7 @@ function fragileEcho() {
   return packageOfForeign(mlmodel, file);
 }
 
-test('over HTTP, rows that a canary fails on are answered by production with their own texts', async () => {
+test('over HTTP, rows that a canary fails on are answered by production with their own strings', async () => {
   const canary = { steps: [50], guardrails: { errorShare: 1, scoreShift: 1_000, latencyRatio: 1_000 } };
   const served = await serveTiny({ models: [{ name: 'echo', canary }] }, async (registry) => {
     await registry.register({ name: 'echo', package: echo(), metrics: {}, params: {} });
@@ -65,7 +65,7 @@ test('over HTTP, rows that a canary fails on are answered by production with the
   };
   const entities = Array.from({ length: 30 }, (_, at) => `user:u${at}`);
   for (const [at, entity] of entities.entries()) {
-    // Each version meets texts of its own, so that the same number stands for others in each.
+    // Each version meets strings of its own, so that the same number stands for others in each.
     await ask([`only of ${entity}`], entity);
     await ask([`text ${at % 7}`, BROKEN, `only of ${entity}`, `text ${(at * 3) % 5}`], entity);
     await ask([`text ${at % 5}`, `only of ${entity}`], entity);
