@@ -145,14 +145,20 @@ function specOf(project: Project, options: Omit<TrainingSetOptions, 'out'>): Tra
   };
 }
 
-function originOf({ labels, labelsFile, labelsQuery, each }: Omit<TrainingSetOptions, 'out'>): LabelOrigin {
-  const given: LabelOrigin[] = [
-    ...(labels === undefined ? [] : [{ source: labels }]),
-    ...(labelsFile === undefined ? [] : [{ file: labelsFile }]),
-    ...(labelsQuery === undefined ? [] : [{ query: labelsQuery }]),
-    ...(each === undefined ? [] : [{ each }]),
-  ];
-  const [origin, ...others] = given;
+/** Where options say that labels are: all that they name. */
+export const labelOrigins = ({
+  labels,
+  labelsFile,
+  labelsQuery,
+}: Pick<TrainingSetOptions, 'labels' | 'labelsFile' | 'labelsQuery'>): readonly LabelOrigin[] => [
+  ...(labels === undefined ? [] : [{ source: labels }]),
+  ...(labelsFile === undefined ? [] : [{ file: labelsFile }]),
+  ...(labelsQuery === undefined ? [] : [{ query: labelsQuery }]),
+];
+
+function originOf(options: Omit<TrainingSetOptions, 'out'>): LabelOrigin {
+  const { each } = options;
+  const [origin, ...others] = [...labelOrigins(options), ...(each === undefined ? [] : [{ each }])];
   if (origin === undefined || others.length > 0) {
     throw new UsageError(
       'say where the labels are: one of --labels, --labels-file, --labels-query; or --each row, --each entity',

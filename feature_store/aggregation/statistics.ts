@@ -46,6 +46,18 @@ export interface WindowStatistics extends ViewReference {
   readonly statistics: FeatureStatistics;
 }
 
+/**
+ * Returns a value as statistics see it: numbers, booleans and strings; null for lists, structs, bytes and embeddings, which have no distribution.
+ *
+ * @param type - decimals are numbers where they are known to be decimals
+ */
+export function measuredValue(value: FeatureValue, type: FeatureType | undefined): Measured {
+  if (typeof value === 'number' || typeof value === 'boolean') return value;
+  if (typeof value === 'bigint') return Number(value);
+  if (typeof value === 'string') return type?.startsWith('decimal(') ? Number(value) : value;
+  return null;
+}
+
 /** Adds up rows with features of these names. Sums and extremes are of all rows, quantiles of a sample of them. */
 export class StatisticsOf {
   readonly #names: readonly string[];
@@ -76,7 +88,7 @@ export class StatisticsOf {
       const value = values[name];
       if (value === null || value === undefined) into.nulls[at] = (into.nulls[at] as number) + 1;
       else {
-        const known = this.#measured(name, value);
+        const known = measuredValue(value, this.#types[name]);
         if (typeof known === 'number') addValue(into.moments[at] as Moments, known);
         else if (typeof known === 'boolean') addValue(into.moments[at] as Moments, known ? 1 : 0);
       }
@@ -85,18 +97,10 @@ export class StatisticsOf {
     addToSample(
       into.sample,
       hash,
-      () => this.#names.map((name) => this.#measured(name, values[name] ?? null)),
+      () => this.#names.map((name) => measuredValue(values[name] ?? null, this.#types[name])),
       SAMPLE_ROWS,
     );
     return into;
-  }
-
-  /** A value as statistics see it: numbers, booleans and strings; null for lists, structs, bytes and embeddings, which have no distribution. */
-  #measured(name: string, value: FeatureValue): Measured {
-    if (typeof value === 'number' || typeof value === 'boolean') return value;
-    if (typeof value === 'bigint') return Number(value);
-    if (typeof value === 'string') return this.#types[name]?.startsWith('decimal(') ? Number(value) : value;
-    return null;
   }
 
   mergeAccumulators(accumulators: Iterable<StatisticsAccumulator>): StatisticsAccumulator {

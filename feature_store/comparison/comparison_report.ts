@@ -3,6 +3,7 @@ import { isoTime } from '#kernel/time';
 import { populationStability } from '#monitoring/drift/population_stability';
 import { idOf } from '../definitions/values/entity_key.ts';
 import { jsonOfValue, valueText } from '../definitions/values/value_codec.ts';
+import type { LabelComparison, LabelledSide } from './label_comparison.ts';
 import type { FeatureComparison, SideStatistics, ViewComparison } from './view_comparison.ts';
 
 /** The largest differences that Markdown lists. */
@@ -85,3 +86,31 @@ export function comparisonMarkdown(comparison: ViewComparison): string {
         ]),
   ].join('\n');
 }
+
+/** Returns what labels say of both definitions as JSON. */
+export const labelsJson = (comparison: LabelComparison): JsonObject => ({
+  labels: comparison.labels,
+  features: comparison.results().map(({ feature, before, after }) => {
+    const side = ({ missing, correlation }: LabelledSide): JsonObject => ({
+      ...{ missing, correlation: numberOrNull(correlation) },
+    });
+    return { feature, before: side(before), after: side(after) };
+  }),
+});
+
+/** Returns what labels say of both definitions as Markdown. */
+export const labelsMarkdown = (comparison: LabelComparison): string =>
+  [
+    `${comparison.labels} labels`,
+    '',
+    ...table(
+      ['feature', 'correlation with the label', 'missing at the label'],
+      comparison
+        .results()
+        .map(({ feature, before, after }) => [
+          feature,
+          `${figure(before.correlation)} → ${figure(after.correlation)}`,
+          `${percent(before.missing, comparison.labels)} → ${percent(after.missing, comparison.labels)}`,
+        ]),
+    ),
+  ].join('\n');

@@ -1,9 +1,11 @@
 import { Random } from '#kernel/random';
+import { measuredValue } from '../aggregation/statistics.ts';
 import { ViewComputation } from '../aggregation/view_computation.ts';
 import type { FeatureView } from '../definitions/feature_view.ts';
 import type { EntityKey } from '../definitions/values/entity_key.ts';
 import type { FeatureValue } from '../definitions/values/feature_row.ts';
 import { isSameValue } from '../definitions/values/value_codec.ts';
+import type { FeatureType } from '../definitions/values/value_type.ts';
 import { type FoundEvent, rowsOfEntity } from '../explanation/entity_replay.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
 
@@ -41,6 +43,17 @@ export interface FeatureComparison {
   readonly largest: readonly FeatureDifference[];
 }
 
+/** Values of a row by feature. */
+export type RowValues = Readonly<Record<string, FeatureValue>>;
+
+/** A moment of an entity at which both definitions are read besides, such as that of a label. */
+export interface AskedMoment {
+  readonly entityKey: EntityKey;
+  readonly timeMs: number;
+  /** Called once; undefined is where a reader at that time sees no row. */
+  read(before: RowValues | undefined, after: RowValues | undefined): void;
+}
+
 export interface ComparisonRange {
   /** Moments since then are compared; earlier events are counted in windows. */
   readonly sinceMs: number;
@@ -60,16 +73,22 @@ export class ViewComparison {
   readonly #range: ComparisonRange;
   readonly #sides: readonly [Side, Side];
   readonly #counts: readonly FeatureCounts[];
+  readonly #asked = new Map<EntityKey, AskedMoment[]>();
   entities = 0;
   entitiesChanged = 0;
   moments = 0;
 
   /** Features are those that both have. */
-  constructor(before: FeatureView, after: FeatureView, range: ComparisonRange) {
-    this.features = Object.keys(before.features).filter((name) => Object.hasOwn(after.features, name));
+  constructor(before: FeatureView, after: FeatureView, range: ComparisonRange, asked: readonly AskedMoment[] = []) {
+    this.features = featuresOfBoth([before, after]);
     this.#range = range;
     this.#sides = [new Side(before, range), new Side(after, range)];
-    this.#counts = this.features.map((name) => new FeatureCounts(name));
+    this.#counts = this.features.map((name) => new FeatureCounts(name, before, after));
+    for (const moment of asked) {
+      const known = this.#asked.get(moment.entityKey);
+      if (known === undefined) this.#asked.set(moment.entityKey, [moment]);
+      else known.push(moment);
+    }
   }
 
   /** How far back of `sinceMs` events matter, ms. */
@@ -85,15 +104,23 @@ export class ViewComparison {
 
   /** @param events - of one entity, in the order of their arrival */
   add(entityKey: EntityKey, events: readonly FoundEvent[]): void {
-    const [before, after] = this.#sides.map((side) => side.rowsOf(events)) as [EntityRows, EntityRows];
+    const rows = this.#sides.map((side) => side.rowsOf(events)) as [EntityRows, EntityRows];
+    const asked = this.#asked.get(entityKey);
+    if (asked !== undefined) {
+      const [was, is] = [rows[0].reader(), rows[1].reader()];
+      for (const moment of asked.sort((a, b) => a.timeMs - b.timeMs))
+        moment.read(was(moment.timeMs), is(moment.timeMs));
+      this.#asked.delete(entityKey);
+    }
     const { sinceMs } = this.#range;
-    const times = [...new Set([...before.times, ...after.times])].filter((timeMs) => timeMs >= sinceMs);
+    const times = [...new Set([...rows[0].times, ...rows[1].times])].filter((timeMs) => timeMs >= sinceMs);
     if (times.length === 0) return;
     times.sort((a, b) => a - b);
     const changed = new Set<FeatureCounts>();
+    const [before, after] = [rows[0].reader(), rows[1].reader()];
     for (const timeMs of times) {
-      const was = before.at(timeMs);
-      const is = after.at(timeMs);
+      const was = before(timeMs);
+      const is = after(timeMs);
       for (const counts of this.#counts) {
         const of = { entityKey, timeMs, before: was?.[counts.feature] ?? null, after: is?.[counts.feature] ?? null };
         if (counts.add(of)) changed.add(counts);
@@ -103,6 +130,12 @@ export class ViewComparison {
     this.moments += times.length;
     for (const counts of changed) counts.entitiesChanged += 1;
     if (changed.size > 0) this.entitiesChanged += 1;
+  }
+
+  /** Reads the moments of entities that have no events: neither definition has a row of them. */
+  finish(): void {
+    for (const moments of this.#asked.values()) for (const moment of moments) moment.read(undefined, undefined);
+    this.#asked.clear();
   }
 
   results(): readonly FeatureComparison[] {
@@ -115,7 +148,9 @@ export interface SideCost {
   readonly computeMs: number;
 }
 
-type Values = Readonly<Record<string, FeatureValue>>;
+/** Returns the features that both have, in the order of the first. */
+export const featuresOfBoth = ([before, after]: readonly [FeatureView, FeatureView]): readonly string[] =>
+  Object.keys(before.features).filter((name) => Object.hasOwn(after.features, name));
 
 class Side {
   readonly #view: FeatureView;
@@ -147,25 +182,26 @@ class Side {
   }
 }
 
-/** Rows of an entity, read in the order of times. */
 class EntityRows {
   readonly times: readonly number[];
   readonly #view: FeatureView;
-  readonly #rows: ReadonlyMap<number, Values>;
-  #next = 0;
+  readonly #rows: ReadonlyMap<number, RowValues>;
 
-  constructor(view: FeatureView, rows: ReadonlyMap<number, Values>) {
+  constructor(view: FeatureView, rows: ReadonlyMap<number, RowValues>) {
     this.#view = view;
     this.#rows = rows;
     this.times = [...rows.keys()].sort((a, b) => a - b);
   }
 
-  /** @param timeMs - not before that of the call before */
-  at(timeMs: number): Values | undefined {
-    while ((this.times[this.#next] ?? Number.POSITIVE_INFINITY) <= timeMs) this.#next += 1;
-    const rowMs = this.times[this.#next - 1];
-    if (rowMs === undefined || timeMs - rowMs > this.#view.ttlMs) return undefined;
-    return valuesAsOf(this.#view, this.#rows.get(rowMs) as Values, timeMs);
+  /** Returns a function that reads as a reader at a time does; each time must not be before that of the call before. */
+  reader(): (timeMs: number) => RowValues | undefined {
+    let next = 0;
+    return (timeMs) => {
+      while ((this.times[next] ?? Number.POSITIVE_INFINITY) <= timeMs) next += 1;
+      const rowMs = this.times[next - 1];
+      if (rowMs === undefined || timeMs - rowMs > this.#view.ttlMs) return undefined;
+      return valuesAsOf(this.#view, this.#rows.get(rowMs) as RowValues, timeMs);
+    };
   }
 }
 
@@ -175,22 +211,27 @@ class SideCounts {
   #sum = 0;
   readonly #sample: number[] = [];
   readonly #random: Random;
+  readonly #type: FeatureType | undefined;
 
-  constructor(seed: number) {
+  constructor(seed: number, type: FeatureType | undefined) {
     this.#random = new Random(seed);
+    this.#type = type;
   }
 
-  add(value: FeatureValue): void {
+  /** @returns the value as a number; undefined where it is none */
+  add(value: FeatureValue): number | undefined {
     if (value === null) this.#nulls += 1;
-    if (typeof value !== 'number') return;
+    const number = measuredValue(value, this.#type);
+    if (typeof number !== 'number') return undefined;
     this.#numbers += 1;
-    this.#sum += value;
+    this.#sum += number;
     // Each of those so far has the same chance to be in the sample (Vitter 1985, algorithm R).
-    if (this.#sample.length < SAMPLE) this.#sample.push(value);
+    if (this.#sample.length < SAMPLE) this.#sample.push(number);
     else {
       const place = this.#random.integer(0, this.#numbers);
-      if (place < SAMPLE) this.#sample[place] = value;
+      if (place < SAMPLE) this.#sample[place] = number;
     }
+    return number;
   }
 
   result(): SideStatistics {
@@ -211,22 +252,24 @@ class FeatureCounts {
   #changed = 0;
   #compared = 0;
   #distance = 0;
-  readonly #before = new SideCounts(1);
-  readonly #after = new SideCounts(2);
+  readonly #before: SideCounts;
+  readonly #after: SideCounts;
   #largest: FeatureDifference[] = [];
 
-  constructor(feature: string) {
+  constructor(feature: string, before: FeatureView, after: FeatureView) {
     this.feature = feature;
+    this.#before = new SideCounts(1, before.features[feature]?.type);
+    this.#after = new SideCounts(2, after.features[feature]?.type);
   }
 
   /** @returns whether the two differ */
   add(of: Omit<FeatureDifference, 'distance'>): boolean {
     const { before, after } = of;
     this.#moments += 1;
-    this.#before.add(before);
-    this.#after.add(after);
-    const areNumbers = typeof before === 'number' && typeof after === 'number';
-    const distance = areNumbers ? Math.abs(after - before) : Number.POSITIVE_INFINITY;
+    const was = this.#before.add(before);
+    const is = this.#after.add(after);
+    const areNumbers = was !== undefined && is !== undefined;
+    const distance = areNumbers ? Math.abs(is - was) : Number.POSITIVE_INFINITY;
     if (areNumbers) {
       this.#compared += 1;
       this.#distance += distance;

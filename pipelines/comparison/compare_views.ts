@@ -1,4 +1,4 @@
-import { type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
+import { type AskedMoment, type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
 import { type FeatureView, readsSource } from '#feature_store/definitions/feature_view';
 import { idOwnerOf } from '#feature_store/definitions/joined_sources';
 import { keyIn } from '#feature_store/definitions/values/entity_key';
@@ -36,6 +36,7 @@ const EVENTS_A_REPORT = 100_000;
 /**
  * Computes two definitions on the same history and compares them. Their events are read once, in the order of their arrival, and put on disk by entity.
  *
+ * @param asked - moments within the range at which both are read besides
  * @param onProgress - called every so many events
  * @returns undefined where there is neither an archive nor a history of each source
  */
@@ -43,9 +44,12 @@ export async function compareViews(
   deps: ComparisonDeps,
   [before, after]: readonly [FeatureView, FeatureView],
   range: ComparisonRange,
-  onProgress: (events: number) => void = () => {},
+  {
+    asked = [],
+    onProgress = () => {},
+  }: { readonly asked?: readonly AskedMoment[]; readonly onProgress?: (events: number) => void } = {},
 ): Promise<ComparedViews | undefined> {
-  const comparison = new ViewComparison(before, after, range);
+  const comparison = new ViewComparison(before, after, range, asked);
   const fromMs = range.sinceMs - comparison.horizonMs;
   const opened = await openEvents(deps, before, fromMs);
   if (opened === undefined) return undefined;
@@ -71,6 +75,7 @@ export async function compareViews(
         held.map((event) => ({ ...event, from })),
       );
     }
+    comparison.finish();
   } finally {
     await buckets.close();
   }

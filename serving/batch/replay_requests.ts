@@ -1,12 +1,9 @@
 import { quantile } from '#kernel/statistics/bootstrap';
-import { loggedPrediction } from '../inference/answered_rows.ts';
-import { AdaptiveThreshold, type ThresholdRule } from '../models/adaptive_threshold.ts';
-import { interpret } from '../models/interpret.ts';
+import type { ThresholdRule } from '../models/adaptive_threshold.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
-import type { FeedbackStore } from '../prediction_store/feedback_store.ts';
-import type { PredictionPosition, PredictionRow, PredictionStore } from '../prediction_store/prediction_store.ts';
-
-type Answer = Pick<PredictionRow, 'prediction' | 'probabilities'>;
+import type { PredictionRow } from '../prediction_store/prediction_store.ts';
+import { type Answer, AnswerScorer } from './answer_scorer.ts';
+import { type LoggedStores, loggedPages } from './logged_pages.ts';
 
 /** A logged row that the version answers otherwise. */
 export interface ChangedAnswer {
@@ -51,7 +48,6 @@ export interface ReplayQuery {
   readonly thresholds: readonly ThresholdRule[];
 }
 
-const PAGE = 1_000;
 const LARGEST = 20;
 const MOST_JUDGED = 200_000;
 const MOST_PROBLEMS = 20;
@@ -65,25 +61,15 @@ const MOST_CHANGES = 100;
  * @param model - the version, which takes rows of columns
  */
 export async function replayRequests(
-  {
-    predictions,
-    feedback,
-  }: { readonly predictions: Pick<PredictionStore, 'page'>; readonly feedback: Pick<FeedbackStore, 'read'> },
+  stores: LoggedStores,
   model: LoadedModel,
   { thresholds, ...of }: ReplayQuery,
 ): Promise<Replay> {
-  const { encoder, outputWidth, signature } = model;
-  const threshold = thresholds.length === 0 ? undefined : new AdaptiveThreshold(thresholds, signature, encoder);
+  const { encoder } = model;
+  const scorer = new AnswerScorer(model, thresholds);
   const found = new FoundAnswers();
   const timesMs: number[] = [];
-  let after: PredictionPosition | undefined;
-  for (;;) {
-    const page = await predictions.page({ ...of, after, limit: PAGE });
-    after = page.at(-1);
-    if (after === undefined) break;
-    const outcomes = new Map(
-      (await feedback.read(page)).map((outcome) => [`${outcome.predictionId} ${outcome.rowIndex}`, outcome]),
-    );
+  for await (const { page, outcomeOf } of loggedPages(stores, of)) {
     const input = encoder.allocate(page.length);
     const taken: PredictionRow[] = [];
     for (const row of page) {
@@ -91,12 +77,10 @@ export async function replayRequests(
       if (problems === undefined) taken.push(row);
       else found.refuse(problems.map(({ field, problem }) => `${field} ${problem}`).join('; '));
     }
-    if (taken.length === 0) continue;
-    const output = await model.run(input.subarray(0, taken.length * encoder.width), taken.length);
+    const answers = await scorer.answers(input, taken.length);
     for (const [at, row] of taken.entries()) {
-      const own = threshold?.of(input, at * encoder.width);
-      const replayed = loggedPrediction(interpret(model, output, at * outputWidth, own));
-      const outcome = outcomes.get(`${row.predictionId} ${row.rowIndex}`);
+      const replayed = answers[at] as Answer;
+      const outcome = outcomeOf(row);
       found.add(row, replayed, { label: outcome?.label, value: outcome?.value });
       if (timesMs.length < TIMED) {
         const one = input.subarray(at * encoder.width, (at + 1) * encoder.width);

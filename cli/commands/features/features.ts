@@ -1,6 +1,7 @@
 import { noun, type Program } from '../command_group.ts';
 import { lazily } from '../lazily.ts';
-import { decimal, integer, NONE, repeated } from '../values.ts';
+import { withLabelOrigin } from '../models/labels.ts';
+import { decimal, integer, NONE, repeated, versionNumber } from '../values.ts';
 
 const definitions = () => import('../../definitions/features.ts');
 const history = () => import('../../history/history.ts');
@@ -23,13 +24,17 @@ export function registerFeatures(program: Program): void {
     .argument('<view>', 'name@version')
     .option('--stored', 'with its newest row and the share of missing values of each feature', false)
     .action(lazily(definitions, 'showView'));
-  features
-    .command('diff')
-    .description('Compare two views, with --since their values on history, and print how to migrate')
+  withLabelOrigin(
+    features
+      .command('diff')
+      .description('Compare two views, with --since their values on history, and print how to migrate'),
+  )
     .argument('<before>', 'name@version')
     .argument('<after>', 'name@version')
     .option('--since <time>', 'compute both from the events and compare values at or after this time, ISO 8601')
     .option('--until <time>', 'values at or before this time, ISO 8601 (default: now)')
+    .option('--model <name>', 'compute its logged answers with a known outcome again, with the values of each')
+    .option('--model-version <number>', 'its version (default: the one in production)', versionNumber)
     .option('--json', 'print one JSON object', false)
     .action(lazily(() => import('../../definitions/diff_views.ts'), 'diffViews'));
   features

@@ -1,15 +1,19 @@
 import { Option } from '@commander-js/extra-typings';
 import type { NewCommand } from '../command_group.ts';
 
-/** Adds the options that choose labels. */
-export const withLabels = (command: NewCommand) =>
+/** Adds the options that say where labels are. */
+export const withLabelOrigin = (command: NewCommand) =>
   command
     .option('--labels <source>', 'labels of this source in the offline store')
     .option(
       '--labels-file <pattern>',
       'files with entity_key or the join keys, event_time, label and optionally label_id',
     )
-    .option('--labels-query <sql>', "query of the offline store's database that returns these columns")
+    .option('--labels-query <sql>', "query of the offline store's database that returns these columns");
+
+/** Adds the options that choose labels. */
+export const withLabels = (command: NewCommand) =>
+  withLabelOrigin(command)
     .addOption(
       new Option(
         '--each <what>',

@@ -5,10 +5,20 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { comparisonJson, comparisonMarkdown } from '#feature_store/comparison/comparison_report';
+import {
+  comparisonJson,
+  comparisonMarkdown,
+  labelsJson,
+  labelsMarkdown,
+} from '#feature_store/comparison/comparison_report';
+import { LabelComparison } from '#feature_store/comparison/label_comparison';
+import type { AskedMoment } from '#feature_store/comparison/view_comparison';
 import { count, sum } from '#feature_store/definitions/aggregations';
+import { field, fromEvent } from '#feature_store/definitions/feature';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { Erasures, fingerprintOf } from '#feature_store/erasure/erasures';
-import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
+import { Correlation } from '#kernel/statistics/correlation';
+import { DAY_MS, eventTime, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { emptyList, writeList } from '#pipelines/archive/archive_list';
 import { type ArchivePlace, archivePlace } from '#pipelines/archive/archive_place';
 import { type ArchivedEvent, dateOf, writeEvents } from '#pipelines/archive/archived_event';
@@ -75,14 +85,19 @@ async function archive(sent: readonly Sent[]): Promise<void> {
   await writeList(place, { ...emptyList('raw-events'), files, partitions: { 0: partition } }, undefined);
 }
 
-const compare = (erasures = new Erasures()) =>
+const compare = (
+  erasures = new Erasures(),
+  views: readonly [FeatureView, FeatureView] = [before, after],
+  asked: readonly AskedMoment[] = [],
+) =>
   compareViews(
     {
-      ...{ archive: place, erasures, clock: systemClock, views: [before, after], outOfOrderMs: MINUTE_MS },
+      ...{ archive: place, erasures, clock: systemClock, views, outOfOrderMs: MINUTE_MS },
       offline: {} as OfflineDatabase,
     },
-    [before, after],
+    views,
     { sinceMs: SINCE, untilMs: UNTIL, allowedLatenessMs: HOUR_MS },
+    { asked },
   );
 
 test('moments that differ are those of which a plain loop over the events gives another count', async () => {
@@ -141,6 +156,59 @@ test('the report: shares, means, missing values, drift, and the largest changes 
   expect(text).toMatch(/^2 entities, 1 with a change; \d+ moments\nrows \d+ → \d+; computed in/);
   expect(text).toContain(`| ${keyOf('a1')} | `);
 });
+
+/** The newest amount, and its opposite: a correlation of one is that of the other with another sign. */
+const newest = [
+  testView({ amount: field('amount', 'double', '') }, { ttl: '1d' }),
+  testView({ amount: fromEvent('double', '', (event) => -(event.amount as number)) }, { ttl: '1d', version: 2 }),
+] as const;
+
+test('labels are joined with what both definitions give at their time, by a plain loop over the events', async () => {
+  const at = fc.integer({ min: 0, max: 4 * 24 * 60 - 1 });
+  const accounts = fc.constantFrom('a1', 'a2', 'without events');
+  const sent = fc.array(
+    fc.record({ account: fc.constantFrom('a1', 'a2'), at, amount: fc.integer({ min: 1, max: 9 }) }),
+    { minLength: 1, maxLength: 40 },
+  );
+  const labelled = fc.array(fc.record({ account: accounts, at, label: fc.constantFrom(0, 1) }), { maxLength: 20 });
+  await fc.assert(
+    fc.asyncProperty(sent, labelled, async (events, labels) => {
+      const inOrder = events
+        .map((each, id) => ({ ...each, atMs: START + each.at * MINUTE_MS + id }))
+        .sort((a, b) => a.atMs - b.atMs);
+      await archive(inOrder);
+      const rows = labels
+        .map(({ account, at: minute, label }, id) => ({
+          ...{
+            entityKey: keyOf(account),
+            eventTime: eventTime(START + minute * MINUTE_MS + 500),
+            label,
+            labelId: `${id}`,
+          },
+        }))
+        .filter(({ eventTime: timeMs }) => timeMs >= SINCE);
+      const comparison = new LabelComparison(newest, ['amount'], rows);
+      await compare(new Erasures(), newest, comparison.moments);
+      const pairs = new Correlation();
+      let missing = 0;
+      for (const { entityKey, eventTime: timeMs, label } of rows) {
+        const value = inOrder.findLast(({ account, atMs }) => keyOf(account) === entityKey && atMs <= timeMs);
+        if (value === undefined || timeMs - value.atMs > DAY_MS) missing += 1;
+        else pairs.add(value.amount, label);
+      }
+      const [found] = comparison.results();
+      expect(found).toMatchObject({ feature: 'amount', before: { missing }, after: { missing } });
+      if (Number.isNaN(pairs.value)) expect(found?.before.correlation).toBeNaN();
+      else {
+        expect(found?.before.correlation).toBeCloseTo(pairs.value, 9);
+        expect(found?.after.correlation).toBeCloseTo(-pairs.value, 9);
+      }
+      expect(labelsJson(comparison)).toMatchObject({ labels: rows.length });
+      expect(labelsMarkdown(comparison)).toContain(`${rows.length} labels`);
+    }),
+    { numRuns: byForm({ short: 15, long: 200 }) },
+  );
+}, 60_000);
 
 test('an erased entity is not compared; without an archive and a history nothing is', async () => {
   expect(await compare()).toBeUndefined();
