@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PORTS, ROLES, type Role } from '#cli/terminal/choices';
 import { assetPath, projectRoot } from '#kernel/project_root';
-import { Checks, say } from './drills/checks.ts';
+import { endChecks, record, say } from './checking/counted_checks.ts';
 import { type Env, Region } from './drills/region.ts';
 import { type Accepted, eventsWithoutRow, post, recordedEvents, sendEvents } from './drills/traffic.ts';
 import { freePort, startProcess } from './services/managed_process.ts';
@@ -27,7 +27,6 @@ const shared: Env = {
   ...{ ENVIRONMENT: 'services', HEADWATER_PROJECT: projectRoot, NODE_OPTIONS: '', LOG_LEVEL: 'warn' },
   ...{ BACKUP_DIRECTORY: backups, BACKUP_SECRET: SECRET },
 };
-const checks = new Checks();
 
 const regions: Region[] = [];
 try {
@@ -40,7 +39,7 @@ try {
   for (const { processes } of regions) await Promise.all(processes.map((each) => each.stop()));
   await rm(base, { recursive: true, force: true });
 }
-process.exit(checks.failed === 0 ? 0 : 1);
+process.exit();
 
 async function drill(): Promise<void> {
   const first = await makeRegion('first');
@@ -88,17 +87,17 @@ async function drill(): Promise<void> {
   const rpoSeconds = Math.max(byRows, byRecords);
   const counted = (lost: readonly Accepted[], what: string, seconds: number): string =>
     `${accepted.length - lost.length} of ${accepted.length} accepted events have their ${what}; what is lost is of the last ${seconds.toFixed(1)} s`;
-  checks.check(counted(missing, 'row', byRows), byRows <= LONGEST_RPO_SECONDS);
-  checks.check(counted(unrecorded, 'record', byRecords), byRecords <= LONGEST_RPO_SECONDS);
+  record(counted(missing, 'row', byRows), byRows <= LONGEST_RPO_SECONDS);
+  record(counted(unrecorded, 'record', byRecords), byRecords <= LONGEST_RPO_SECONDS);
   const answer = await fetch(`http://127.0.0.1:${restored.serving}/health/ready`);
-  checks.check(`the restored model serves: ${answer.status}`, answer.ok);
+  record(`the restored model serves: ${answer.status}`, answer.ok);
   const online = await fetch(`http://127.0.0.1:${restored.features}/features/${accepted[0]?.account}?view=fraud@1`);
-  checks.check(`features are answered from a store that was empty: ${online.status}`, online.ok);
+  record(`features are answered from a store that was empty: ${online.status}`, online.ok);
   await restoreTable(hadRowsAt);
   await restoreModel(second);
-  checks.check(`RTO is at most ${LONGEST_RTO_SECONDS} s`, rtoSeconds <= LONGEST_RTO_SECONDS);
-  say(
-    `${checks.passed} passed, ${checks.failed} failed; RPO ${rpoSeconds.toFixed(1)} s (${missing.length} rows and ${unrecorded.length} records of ${accepted.length} events), RTO ${rtoSeconds.toFixed(1)} s`,
+  record(`RTO is at most ${LONGEST_RTO_SECONDS} s`, rtoSeconds <= LONGEST_RTO_SECONDS);
+  endChecks(
+    `RPO ${rpoSeconds.toFixed(1)} s (${missing.length} rows and ${unrecorded.length} records of ${accepted.length} events), RTO ${rtoSeconds.toFixed(1)} s`,
   );
 }
 
@@ -167,10 +166,7 @@ async function restoreTable(until: string): Promise<void> {
   await before.command('restore', '--only', 'mlflow', '--postgres-data', data, '--until', until);
   await before.startDatabase({ archive_mode: 'off' });
   const [found] = await before.sql<{ readonly rows: string }>('SELECT count(*) AS rows FROM drill_rows');
-  checks.check(
-    `a table that was emptied has ${found?.rows} of ${ROWS} rows as of ${until}`,
-    Number(found?.rows) === ROWS,
-  );
+  record(`a table that was emptied has ${found?.rows} of ${ROWS} rows as of ${until}`, Number(found?.rows) === ROWS);
 }
 
 async function restoreModel(region: Region): Promise<void> {
@@ -182,5 +178,5 @@ async function restoreModel(region: Region): Promise<void> {
   );
   await region.command('restore', '--only', 'mlflow', '--missing');
   await region.command(...fetched);
-  checks.check('a model whose files the registry lost is read after a restore', isLost);
+  record('a model whose files the registry lost is read after a restore', isLost);
 }

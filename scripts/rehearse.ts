@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#kernel/errors';
 import { assetPath } from '#kernel/project_root';
+import { endChecks, record } from './checking/counted_checks.ts';
 import { type ApiServer, startApiServer } from './deployment/api_server.ts';
 import { prepareCluster } from './deployment/cluster.ts';
 import { type Controllers, startControllers } from './deployment/control_plane.ts';
@@ -64,8 +65,6 @@ interface Rollout {
 const folder = await mkdtemp(join(tmpdir(), 'headwater-rehearsal-'));
 const tree = join(folder, 'tree');
 const config = join(tree, 'k8s/overlays/production/config.yaml');
-const counts = { passed: 0, failed: 0 };
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
 let server: ApiServer | undefined;
 let controllers: Controllers | undefined;
 let nodes: Nodes | undefined;
@@ -77,8 +76,8 @@ try {
   await server?.stop();
   await rm(folder, { recursive: true, force: true });
 }
-say(`${counts.passed} passed, ${counts.failed} failed`);
-process.exit(counts.failed > 0 ? 1 : 0);
+endChecks();
+process.exit();
 
 async function rehearse(): Promise<void> {
   const binaries = await tools.kubernetesBinaries();
@@ -249,12 +248,12 @@ async function roll(at: number, rollout: Rollout, env: Readonly<Record<string, s
     const wanted = code === 0 && (only === undefined || only.endsWith(`/${workload}`)) ? image : before;
     if (now[workload] !== wanted) problems.push(`${workload} has ${now[workload]} instead of ${wanted}`);
   }
-  counts[problems.length === 0 ? 'passed' : 'failed'] += 1;
   const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0);
-  say(
-    `${problems.length === 0 ? 'ok    ' : 'FAILED'} ${String(at + 1).padStart(2)} ${outcome.padEnd(11)} ${name} (${seconds} s, ${ready} ready)`,
+  record(
+    `${String(at + 1).padStart(2)} ${outcome.padEnd(11)} ${name} (${seconds} s, ${ready} ready)`,
+    problems.length === 0,
+    ...problems,
   );
-  for (const problem of problems) say(`       ${problem}`);
 }
 
 function logOf(at: number): string {

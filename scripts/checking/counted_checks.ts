@@ -2,8 +2,18 @@ import { messageOf } from '#kernel/errors';
 
 const counts = { passed: 0, failed: 0 };
 
+export function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Counts a check of a script, and prints it with what is wrong. */
+export function record(what: string, passed: boolean, ...problems: readonly string[]): void {
+  counts[passed ? 'passed' : 'failed'] += 1;
+  say([`${passed ? 'ok    ' : 'FAILED'} ${what}`, ...problems].join('\n'));
+}
+
 /**
- * Runs one check of a script and prints its result.
+ * Runs one check of a script and records its result.
  *
  * @param refuses - it has to fail, with this in its message
  */
@@ -16,12 +26,12 @@ export async function check(what: string, work: () => Promise<unknown>, refuses?
     const message = messageOf(error);
     if (refuses === undefined || !refuses.test(message)) problem = message;
   }
-  counts[problem === undefined ? 'passed' : 'failed'] += 1;
-  process.stdout.write(problem === undefined ? `ok     ${what}\n` : `FAILED ${what}\n${problem}\n`);
+  if (problem === undefined) record(what, true);
+  else record(what, false, problem);
 }
 
-/** Prints how many checks passed and failed; the exit code is 1 where one failed. */
-export function endChecks(): void {
-  process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
+/** Prints how many checks passed and failed, and what was measured; the exit code is 1 where one failed. */
+export function endChecks(measured?: string): void {
+  say([`${counts.passed} passed, ${counts.failed} failed`, ...(measured === undefined ? [] : [measured])].join('; '));
   process.exitCode = counts.failed > 0 ? 1 : 0;
 }

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assetPath, projectRoot } from '#kernel/project_root';
+import { endChecks, record, say } from '#scripts/checking/counted_checks';
 import { run } from '#scripts/services/install';
 import type { ManagedProcess } from '#scripts/services/managed_process';
 import { startMirror } from '#scripts/services/mirror';
 import { startRoles } from '#scripts/services/roles';
-import { Checks, say } from './checks.ts';
 import { GroupReader } from './group_reader.ts';
 import { Region } from './region.ts';
 import {
@@ -53,7 +53,6 @@ interface Site {
 const mode = process.argv[2] ?? 'active-passive';
 if (mode !== 'active-passive' && mode !== 'active-active') throw new RangeError(`"${mode}" is no kind of drill`);
 const seconds = Number(process.argv[3] ?? 30);
-const checks = new Checks();
 const base = await mkdtemp(join(tmpdir(), 'headwater-regions-'));
 const regions: Region[] = [];
 const stops: (() => Promise<void>)[] = [];
@@ -66,7 +65,7 @@ try {
   for (const { processes } of regions) await Promise.all(processes.map((each) => each.stop()));
   await rm(base, { recursive: true, force: true });
 }
-process.exit(checks.failed === 0 ? 0 : 1);
+process.exit();
 
 async function drill(): Promise<void> {
   const [east, west] = await Promise.all([startServers('east'), startServers('west')]);
@@ -130,31 +129,28 @@ async function drill(): Promise<void> {
   const lost = ofEast.filter(({ id }) => !recorded.has(id));
   const rpoSeconds = (killedMs - Math.min(killedMs, ...lost.map(({ acceptedMs }) => acceptedMs))) / 1_000;
   const counted = `${ofEast.length - lost.length} of ${ofEast.length} events that the lost region had accepted are in the other`;
-  checks.check(
-    `${counted}; ${lost.length} are of the last ${rpoSeconds.toFixed(1)} s`,
-    rpoSeconds <= LONGEST_RPO_SECONDS,
-  );
-  checks.check(
+  record(`${counted}; ${lost.length} are of the last ${rpoSeconds.toFixed(1)} s`, rpoSeconds <= LONGEST_RPO_SECONDS);
+  record(
     `the other region accepts and predicts ${rtoSeconds.toFixed(1)} s after the kill, of which ${FAILED_PROBES} probes take ${(FAILED_PROBES * PROBE_EVERY_MS) / 1_000} s`,
     rtoSeconds <= LONGEST_RTO_SECONDS,
   );
   const after = await answersOf(west, quiet);
   const differing = before.flatMap((answer, at) => differencesOf(answer, after[at] ?? {}));
-  checks.check(
+  record(
     `${before.length} answers (${Object.keys(before[0] ?? {}).length} fields: features, prediction, version of the model) are the same${differing.map((each) => `; ${each}`).join('')}`,
     before.length === QUIET_ACCOUNTS && differing.length === 0,
   );
-  checks.check(`${ofWest.length} events were accepted by the other region`, ofWest.length > 0);
+  record(`${ofWest.length} events were accepted by the other region`, ofWest.length > 0);
   reportLags(lags);
 
   const there = ofEast.filter(({ id }) => recorded.has(id)).slice(-REPEATED_EVENTS);
   const repeated = (await post(west.ports.gateway, there)) ?? [];
   const unlisted = await eventsWithoutRow(west.region, [...ofEast.filter(({ id }) => recorded.has(id)), ...ofWest]);
-  checks.check(`every event in the region has its row; ${unlisted.length} have none`, unlisted.length === 0);
+  record(`every event in the region has its row; ${unlisted.length} have none`, unlisted.length === 0);
   const twice = [...(await recordedEvents(west.region)).values()].filter((times) => times > 1).length;
   const known = new Map([...ofEast.filter(({ id }) => recorded.has(id)), ...ofWest].map((event) => [event.id, event]));
   const wrong = await countsThatDiffer(west.region, [...known.values()]);
-  checks.check(
+  record(
     `${repeated.length} events were sent to both regions, ${twice} are in the topic more than once, and counts of ${wrong.length} accounts differ`,
     twice >= repeated.length && wrong.length === 0,
   );
@@ -166,11 +162,11 @@ async function drill(): Promise<void> {
   const resumed = `a consumer group that resumes in the other region has skipped ${skipped} events, and read ${repeats} again`;
   // Where both regions accept, an event of this region may lie before the offset and not be in the other one yet.
   if (mode === 'active-active') say(resumed);
-  else checks.check(resumed, skipped === 0);
+  else record(resumed, skipped === 0);
   await promoteRegistry(west.region);
   await comeBack(east, west, { lost, ofEast, ofWest });
-  say(
-    `${checks.passed} passed, ${checks.failed} failed; ${mode}: RPO ${rpoSeconds.toFixed(1)} s (${lost.length} of ${ofEast.length} events), RTO ${rtoSeconds.toFixed(1)} s`,
+  endChecks(
+    `${mode}: RPO ${rpoSeconds.toFixed(1)} s (${lost.length} of ${ofEast.length} events), RTO ${rtoSeconds.toFixed(1)} s`,
   );
 }
 
@@ -342,10 +338,7 @@ async function promoteRegistry(region: Region): Promise<void> {
   await psql(region, 'mlflow', 'promote.sql', { publication: 'registry' });
   await psql(region, 'postgres', 'promote.sql', { publication: 'platform' });
   const said = await region.command('models', 'register', 'fraud_detector', MODEL);
-  checks.check(
-    `the registry of the other region takes a version: ${said.trim().split('\n').at(-1)}`,
-    /\b2\b/.test(said),
-  );
+  record(`the registry of the other region takes a version: ${said.trim().split('\n').at(-1)}`, /\b2\b/.test(said));
 }
 
 /** Servers and roles of the region that was killed start again on what they had on disk. */
@@ -368,14 +361,11 @@ async function comeBack(
   }
   const late = await recordedEvents(west.region);
   const arrived = lost.filter(({ id }) => late.has(id)).length;
-  checks.check(
-    `${arrived} of ${lost.length} lost events arrive late, once the region is back`,
-    arrived === lost.length,
-  );
+  record(`${arrived} of ${lost.length} lost events arrive late, once the region is back`, arrived === lost.length);
   for (const site of [west, east]) {
     const missing = await eventsWithoutRow(site.region, all, MIRROR_STARTS_MS);
     const wrong = await countsThatDiffer(site.region, all);
-    checks.check(
+    record(
       `${site.name}: ${all.length - missing.length} of ${all.length} events have their row, and counts of ${wrong.length} accounts differ`,
       missing.length === 0 && wrong.length === 0,
     );
@@ -384,7 +374,7 @@ async function comeBack(
   const isLate = new Set(lost.map(({ account }) => account));
   const compared = all.filter(({ account }) => !isLate.has(account));
   const different = compared.filter((event) => ours.get(rowKey(event)) !== theirs.get(rowKey(event)));
-  checks.check(
+  record(
     `${compared.length - different.length} of ${compared.length} rows of accounts without a late event are equal in both regions`,
     different.length === 0,
   );
