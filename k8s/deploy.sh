@@ -115,11 +115,49 @@ check_secrets() {
 
 apply() { patiently "${kubectl[@]}" apply --server-side --force-conflicts --field-manager=headwater-deploy -f "$1" >/dev/null; }
 
+read_last() {
+  patiently k get secret last-rollout --output 'jsonpath={.data.manifests}' >"$files/last.b64"
+  base64 --decode <"$files/last.b64" | gunzip >"$files/last.yaml"
+}
+keep_as_last() {
+  gzip --no-name <"$1" >"$files/manifests"
+  k create secret generic last-rollout --from-file="$files/manifests" --dry-run=client --output yaml >"$files/secret.yaml"
+  apply "$files/secret.yaml"
+}
+# Prints manifests with the image in the objects of these kinds and names.
+with_image() {
+  awk -v image="$image" -v objects="$2" '
+    BEGIN { for (at = split(objects, names, " "); at > 0; at--) takes[names[at]] }
+    function flush() {
+      if ((kind "/" name) in takes) gsub(/ image: [^\n]*/, " image: " image, text)
+      printf "%s", text
+      text = kind = name = ""
+    }
+    /^---/ { flush() }
+    /^kind: / { kind = tolower($2) }
+    /^  name: / && name == "" { name = $2 }
+    { text = text $0 "\n" }
+    END { flush() }
+  ' "$1"
+}
+
 if [[ -n $only ]]; then
   say "$only takes $image"
+  objects=$only
   patiently k set image "$only" "headwater=$image"
-  if [[ $only == deployment/workflows ]]; then patiently k set image cronjob/workflow-step "headwater=$image"; fi
-  if wait_for "$only"; then exit 0; fi
+  if wait_for "$only"; then
+    if [[ $only == deployment/workflows ]]; then
+      objects+=' cronjob/workflow-step'
+      patiently k set image cronjob/workflow-step "headwater=$image"
+    fi
+    # A later rollout that fails goes back to this image.
+    if is_there secret last-rollout; then
+      read_last
+      with_image "$files/last.yaml" "$objects" >"$files/new.yaml"
+      keep_as_last "$files/new.yaml"
+    fi
+    exit 0
+  fi
   say "$only goes back"
   patiently k rollout undo "$only"
   replace_stuck "$only"
@@ -135,8 +173,7 @@ cp -r "$here" "$here/../monitoring" "$files/tree/"
 isFirst=yes
 if is_there secret last-rollout; then
   isFirst=no
-  patiently k get secret last-rollout --output 'jsonpath={.data.manifests}' >"$files/last.b64"
-  base64 --decode <"$files/last.b64" | gunzip >"$files/last.yaml"
+  read_last
   # Nothing is changed by manifests that the API server refuses.
   say 'the API server looks at the manifests'
   patiently "${kubectl[@]}" apply --server-side --force-conflicts --field-manager=headwater-deploy --dry-run=server -f "$files/new.yaml" >/dev/null || exit 1
@@ -145,9 +182,7 @@ fi
 
 say "$overlay takes $image"
 if apply "$files/new.yaml" && wait_for "${workloads[@]}"; then
-  gzip --no-name <"$files/new.yaml" >"$files/manifests"
-  k create secret generic last-rollout --from-file="$files/manifests" --dry-run=client --output yaml >"$files/secret.yaml"
-  apply "$files/secret.yaml"
+  keep_as_last "$files/new.yaml"
   say 'arrived'
   exit 0
 fi

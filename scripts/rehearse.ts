@@ -22,6 +22,8 @@ const WORKLOADS = [
   ...['statefulset/gateway', 'deployment/features', 'deployment/serving'],
   ...['deployment/workflows', 'statefulset/pipeline', 'statefulset/monitor'],
 ];
+/** Has the image of workflows. */
+const STEPS = 'workflow-step';
 const SERVICES = ['gateway', 'features', 'serving'];
 const SECRETS = [
   ...['headwater-credentials', 'headwater-access', 'headwater-gateway', 'headwater-features', 'headwater-serving'],
@@ -245,8 +247,9 @@ async function roll(at: number, rollout: Rollout, env: Readonly<Record<string, s
   await settled().catch(note);
   const now = await imagesOf();
   for (const [workload, before] of Object.entries(images)) {
-    const wanted = code === 0 && (only === undefined || only.endsWith(`/${workload}`)) ? image : before;
-    if (now[workload] !== wanted) problems.push(`${workload} has ${now[workload]} instead of ${wanted}`);
+    const role = workload === STEPS ? 'workflows' : workload;
+    const expected = code === 0 && (only === undefined || only.endsWith(`/${role}`)) ? image : before;
+    if (now[workload] !== expected) problems.push(`${workload} has ${now[workload]} instead of ${expected}`);
   }
   const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0);
   record(
@@ -294,13 +297,17 @@ async function runDeploy(
 
 /** The image of each role; none before the first rollout. */
 async function imagesOf(): Promise<Readonly<Record<string, string>>> {
-  const template = '{range .items[*]}{.metadata.name} {.spec.template.spec.containers[0].image}{"\\n"}{end}';
-  return Object.fromEntries(await linesOf(template));
+  const containers = 'spec.template.spec.containers[0].image';
+  const template = `{range .items[*]}{.metadata.name} {.${containers}}{.spec.jobTemplate.${containers}}{"\\n"}{end}`;
+  return Object.fromEntries(await linesOf(template, ...WORKLOADS, `cronjob/${STEPS}`));
 }
 
-/** A line of a template for each workload, as words. */
-async function linesOf(template: string): Promise<readonly (readonly [string, string])[]> {
-  const text = await kubectl('get', ...WORKLOADS, '--ignore-not-found', `--output=jsonpath=${template}`);
+/** A line of a template for each object, as words. */
+async function linesOf(
+  template: string,
+  ...objects: readonly string[]
+): Promise<readonly (readonly [string, string])[]> {
+  const text = await kubectl('get', ...objects, '--ignore-not-found', `--output=jsonpath=${template}`);
   return text
     .trim()
     .split('\n')
@@ -313,7 +320,7 @@ async function leastReady(signal: AbortSignal): Promise<number> {
   let least = Infinity;
   while (!signal.aborted) {
     const template = '{range .items[*]}{.metadata.name} {.status.readyReplicas}{"\\n"}{end}';
-    for (const [name, ready] of await linesOf(template).catch(() => [])) {
+    for (const [name, ready] of await linesOf(template, ...WORKLOADS).catch(() => [])) {
       if (SERVICES.includes(name)) least = Math.min(least, Number(ready ?? 0));
     }
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
