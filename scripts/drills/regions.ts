@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import {
   featureRows,
   newestRowMs,
   post,
+  type Rows,
   recordedEvents,
   rowKey,
   sendEvents,
@@ -24,7 +26,7 @@ import {
 } from './traffic.ts';
 
 // npm run drill:regions [-- active-passive|active-active] [SECONDS]: two regions with Kafka, Redis, PostgreSQL, MLflow and the platform's roles each. Topics are mirrored by MirrorMaker 2, the registry
-// by PostgreSQL's logical replication; features are computed in both. Under load everything of the first is killed; the second serves. Then the first comes back.
+// by PostgreSQL's logical replication; features are computed in both. Under load everything of the first is killed; the second serves. Then the first comes back, and takes its events again.
 
 const MODEL = assetPath('examples/fraud/models/fraud_detector');
 const ROLES = ['gateway', 'pipeline', 'features', 'serving'] as const;
@@ -40,6 +42,10 @@ const LONGEST_RPO_SECONDS = 60;
 const LONGEST_RTO_SECONDS = 300;
 /** Of a prediction, what differs from answer to answer. */
 const OF_ONE_ANSWER = new Set(['request_id', 'prediction_id', 'latency_ms']);
+/** Sums of squared deviations are added in the order of events; sums, means and counts do not depend on it. */
+const OF_SQUARES = /^(stddev_|amount_deviation$|risk_score$)/;
+const LAST_DIGITS = 1e-9;
+const SHOWN = 5;
 const CATCH_UP_MS = 120_000;
 const MIRROR_STARTS_MS = 30_000;
 
@@ -78,21 +84,13 @@ async function drill(): Promise<void> {
   await Promise.all([east, west].map(startPlatform));
   say(`both regions run, ${mode}`);
 
-  const quiet = await makeQuietAccounts(east);
-  await eventsWithoutRow(west.region, quiet, CATCH_UP_MS);
-  const before = await answersOf(east, quiet);
-  const reader = await GroupReader.start(east.region.env.KAFKA_BROKERS as string);
-
+  const isUp = { east: true };
+  const homeOf = ({ account }: Event): Site =>
+    isUp.east && (mode === 'active-passive' || isOfEast(account)) ? east : west;
   const accepted = new Map<Name, Accepted[]>([
     ['east', []],
     ['west', []],
   ]);
-  const isUp = { east: true };
-  const homeOf = ({ account }: Event): Site => {
-    if (!isUp.east) return west;
-    return mode === 'active-active' && Number(/\d+$/.exec(account)?.[0] ?? 0) % 2 === 1 ? west : east;
-  };
-  const traffic = new AbortController();
   let firstAcceptedMs = Number.POSITIVE_INFINITY;
   const send = async (events: readonly Event[]): Promise<void> => {
     // Clients send again what was not accepted, to where the name leads now.
@@ -108,6 +106,13 @@ async function drill(): Promise<void> {
       if (pending.length > 0) await sleep(100);
     }
   };
+  const quiet = quietEvents();
+  await send(quiet);
+  for (const { region } of [east, west]) await eventsWithoutRow(region, quiet, CATCH_UP_MS);
+  const before = await answersOf(homeOf, quiet);
+  const reader = await GroupReader.start(east.region.env.KAFKA_BROKERS as string);
+
+  const traffic = new AbortController();
   const sending = sendEvents(traffic.signal, send);
   const lags = await lagsDuring(seconds * 1_000, east, west);
 
@@ -123,8 +128,8 @@ async function drill(): Promise<void> {
   await sending;
   const rtoSeconds = (Math.max(served, firstAcceptedMs) - killedMs) / 1_000;
 
-  const ofEast = [...quiet, ...(accepted.get('east') as Accepted[])];
-  const ofWest = accepted.get('west') as Accepted[];
+  const ofEast = [...(accepted.get('east') as Accepted[])];
+  const ofWest = [...(accepted.get('west') as Accepted[])];
   const recorded = await recordedEvents(west.region);
   const lost = ofEast.filter(({ id }) => !recorded.has(id));
   const rpoSeconds = (killedMs - Math.min(killedMs, ...lost.map(({ acceptedMs }) => acceptedMs))) / 1_000;
@@ -134,7 +139,7 @@ async function drill(): Promise<void> {
     `the other region accepts and predicts ${rtoSeconds.toFixed(1)} s after the kill, of which ${FAILED_PROBES} probes take ${(FAILED_PROBES * PROBE_EVERY_MS) / 1_000} s`,
     rtoSeconds <= LONGEST_RTO_SECONDS,
   );
-  const after = await answersOf(west, quiet);
+  const after = await answersOf(() => west, quiet);
   const differing = before.flatMap((answer, at) => differencesOf(answer, after[at] ?? {}));
   record(
     `${before.length} answers (${Object.keys(before[0] ?? {}).length} fields: features, prediction, version of the model) are the same${differing.map((each) => `; ${each}`).join('')}`,
@@ -165,6 +170,8 @@ async function drill(): Promise<void> {
   else record(resumed, skipped === 0);
   await promoteRegistry(west.region);
   await comeBack(east, west, { lost, ofEast, ofWest });
+  isUp.east = true;
+  await failBack(east, west, { lost, quiet, send });
   endChecks(
     `${mode}: RPO ${rpoSeconds.toFixed(1)} s (${lost.length} of ${ofEast.length} events), RTO ${rtoSeconds.toFixed(1)} s`,
   );
@@ -235,23 +242,29 @@ async function startPlatform(site: Site): Promise<void> {
   site.ports = ports;
 }
 
-/** Accounts that get no events later: what is answered about them does not change. */
-async function makeQuietAccounts(site: Site): Promise<readonly Accepted[]> {
-  const transactions = new Transactions('quiet');
-  const events = Array.from({ length: QUIET_ACCOUNTS * QUIET_EVENTS }, (_, at) =>
-    transactions.next(`quiet-${at % QUIET_ACCOUNTS}`),
-  );
-  const accepted = (await post(site.ports.gateway, events)) ?? [];
-  if (accepted.length !== events.length) throw new Error(`${accepted.length} of ${events.length} events were accepted`);
-  await eventsWithoutRow(site.region, accepted, CATCH_UP_MS);
-  return accepted;
+/** Whether east is the home of an account: as docs/regions.md says. */
+function isOfEast(account: string): boolean {
+  return ((createHash('sha256').update(account).digest()[0] as number) & 1) === 0;
 }
 
-/** What a region answers about accounts, without what differs from answer to answer. */
-async function answersOf(site: Site, events: readonly Event[]): Promise<readonly Record<string, unknown>[]> {
-  const accounts = [...new Set(events.map(({ account }) => account))];
+/** Events of accounts that get none later: what is answered about them does not change. */
+function quietEvents(): readonly Event[] {
+  const transactions = new Transactions('quiet');
+  return Array.from({ length: QUIET_ACCOUNTS * QUIET_EVENTS }, (_, at) =>
+    transactions.next(`quiet-${at % QUIET_ACCOUNTS}`),
+  );
+}
+
+/** What regions answer about accounts, without what differs from answer to answer. */
+async function answersOf(
+  siteOf: (event: Event) => Site,
+  events: readonly Event[],
+): Promise<readonly Record<string, unknown>[]> {
+  const newest = new Map(events.map((event) => [event.account, event]));
   return Promise.all(
-    accounts.map(async (account) => {
+    [...newest.values()].map(async (event) => {
+      const { account } = event;
+      const site = siteOf(event);
       const { features } = await read(`http://127.0.0.1:${site.ports.features}/features/${account}?view=fraud@1`);
       const values = Object.entries(features as Record<string, { readonly value: unknown }>).map(
         ([name, { value }]) => [name, value] as const,
@@ -264,8 +277,18 @@ async function answersOf(site: Site, events: readonly Event[]): Promise<readonly
   );
 }
 
-function differencesOf(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): readonly string[] {
-  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name]);
+/** @param nearly - names of numbers that may differ in their last digits */
+function differencesOf(
+  a: Readonly<Record<string, unknown>>,
+  b: Readonly<Record<string, unknown>>,
+  nearly?: RegExp,
+): readonly string[] {
+  const differ = (name: string): boolean => {
+    const [one, other] = [a[name], b[name]];
+    if (nearly?.test(name) !== true || typeof one !== 'number' || typeof other !== 'number') return one !== other;
+    return Math.abs(one - other) > LAST_DIGITS * Math.max(Math.abs(one), Math.abs(other));
+  };
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter(differ);
   return names.map((name) => `${name}: ${String(a[name])}, ${String(b[name])}`);
 }
 
@@ -370,12 +393,72 @@ async function comeBack(
       missing.length === 0 && wrong.length === 0,
     );
   }
-  const [ours, theirs] = [await featureRows(east.region), await featureRows(west.region)];
-  const isLate = new Set(lost.map(({ account }) => account));
-  const compared = all.filter(({ account }) => !isLate.has(account));
-  const different = compared.filter((event) => ours.get(rowKey(event)) !== theirs.get(rowKey(event)));
+  await compareRows(east, west, all, lost);
+}
+
+/** Names lead to the region that was lost again, and events with them. */
+async function failBack(
+  east: Site,
+  west: Site,
+  {
+    lost,
+    quiet,
+    send,
+  }: {
+    readonly lost: readonly Event[];
+    readonly quiet: readonly Event[];
+    readonly send: (events: readonly Event[]) => Promise<void>;
+  },
+): Promise<void> {
+  const traffic = new AbortController();
+  const events: Event[] = [];
+  const sending = sendEvents(
+    traffic.signal,
+    async (batch) => {
+      await send(batch);
+      events.push(...batch);
+    },
+    'back',
+  );
+  await sleep((seconds * 1_000) / 3);
+  traffic.abort();
+  await sending;
+  const [inEast, inWest] = [await missingIn(east), await missingIn(west)];
   record(
-    `${compared.length - different.length} of ${compared.length} rows of accounts without a late event are equal in both regions`,
+    `names lead back: ${events.length} events, of which ${inEast} have no row in east and ${inWest} none in west`,
+    events.length > 0 && inEast + inWest === 0,
+  );
+  await compareRows(east, west, events, lost);
+  const [ours, theirs] = [await answersOf(() => east, quiet), await answersOf(() => west, quiet)];
+  const differing = ours.flatMap((answer, at) => differencesOf(answer, theirs[at] ?? {}));
+  record(`both regions answer the same of ${ours.length} accounts`, differing.length === 0, ...differing);
+
+  async function missingIn({ region }: Site): Promise<number> {
+    return (await eventsWithoutRow(region, events, CATCH_UP_MS)).length;
+  }
+}
+
+/** Rows have to be equal to the last digit; those of accounts of which an event was late, in each region another one, but for what depends on the order of additions. */
+async function compareRows(east: Site, west: Site, events: readonly Event[], late: readonly Event[]): Promise<void> {
+  const [ours, theirs] = [await featureRows(east.region), await featureRows(west.region)];
+  const isLate = new Set(late.map(({ account }) => account));
+  const valuesOf = (rows: Rows, event: Event): Record<string, unknown> => JSON.parse(rows.get(rowKey(event)) ?? '{}');
+  const differences = (event: Event): readonly string[] =>
+    differencesOf(valuesOf(ours, event), valuesOf(theirs, event), isLate.has(event.account) ? OF_SQUARES : undefined);
+  const inOrder = events.filter(({ account }) => !isLate.has(account));
+  const different = inOrder.filter((event) => differences(event).length > 0);
+  record(
+    `${inOrder.length - different.length} of ${inOrder.length} rows of accounts without a late event are equal in both regions, to the last digit`,
     different.length === 0,
+    ...different.slice(0, SHOWN).map((event) => `${rowKey(event)}: ${differences(event).join('; ')}`),
+  );
+  const newest = new Map(events.map((event) => [event.account, event]));
+  const compared = [...newest.values()].filter(({ account }) => isLate.has(account));
+  if (compared.length === 0) return;
+  const wrong = compared.filter((event) => differences(event).length > 0);
+  record(
+    `${compared.length - wrong.length} of ${compared.length} newest rows of accounts with a late event are equal, standard deviations within ${LAST_DIGITS} of themselves`,
+    wrong.length === 0,
+    ...wrong.slice(0, SHOWN).map((event) => `${rowKey(event)}: ${differences(event).join('; ')}`),
   );
 }

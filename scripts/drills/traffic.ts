@@ -23,7 +23,7 @@ export interface Accepted extends Event {
   readonly acceptedMs: number;
 }
 
-/** Transactions of the fraud example with ids and times of now; times do not repeat, so that each has a row of its own. */
+/** Transactions of the fraud example with ids and times of now; times do not repeat, so that each has a row of its own. Events of an account have one key, so that they stay in order. */
 export class Transactions {
   readonly #shapes = generateTransactions({ seed: 1, events: 5_000, accounts: ACCOUNTS, days: 1, endMs: Date.now() })
     .filter(({ arrival }) => arrival !== 'invalid')
@@ -41,7 +41,8 @@ export class Transactions {
     this.#timeMs = Math.max(this.#timeMs + 1, Date.now());
     const [id, account] = [`${this.#prefix}-${this.#made++}`, of ?? String(shape.account_id)];
     const timestamp = new Date(this.#timeMs).toISOString();
-    return { id, account, timeMs: this.#timeMs, body: { ...shape, account_id: account, event_id: id, timestamp } };
+    const body = { ...shape, user_id: account, account_id: account, event_id: id, timestamp };
+    return { id, account, timeMs: this.#timeMs, body };
   }
 }
 
@@ -62,12 +63,18 @@ export async function post(port: number, events: readonly Event[]): Promise<read
       );
 }
 
-/** Sends batches of events until it is aborted. @param send - what is done with a batch */
+/**
+ * Sends batches of events until it is aborted.
+ *
+ * @param send - what is done with a batch
+ * @param prefix - of the events' ids
+ */
 export async function sendEvents(
   signal: AbortSignal,
   send: (events: readonly Event[]) => Promise<unknown>,
+  prefix?: string,
 ): Promise<void> {
-  const transactions = new Transactions();
+  const transactions = new Transactions(prefix);
   while (!signal.aborted) {
     await send(Array.from({ length: EVENTS_A_BATCH }, () => transactions.next()));
     await sleep(BATCH_EVERY_MS);

@@ -234,7 +234,8 @@ export async function startMlflow(folder: string, options: MlflowOptions = {}): 
       ...['--backend-store-uri', backendStore, ...artifacts],
     ],
     cwd: folder,
-    ...(options.env === undefined ? {} : { env: options.env }),
+    // MLflow's own jobs are five more processes, and on a busy machine they end the server before it is ready.
+    env: { MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', ...options.env },
     logFile: join(folder, 'server.log'),
     isReady: async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
     readyWithinMs: 120_000,
