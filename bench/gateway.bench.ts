@@ -57,7 +57,7 @@ async function compare(folder: string | undefined): Promise<void> {
     return contender(await server);
   };
   try {
-    const bare = await start(startServerProcess(join(projectRoot, 'dist', 'bench', 'bare_fastify.js'), []));
+    const bare = await start(startServerProcess(join(projectRoot, 'dist', 'bench', 'tools', 'bare_fastify.js'), []));
     const after = await start(gatewayOf(projectRoot, 'after'));
     const before = folder === undefined ? undefined : await start(gatewayOf(folder, 'before'));
     const gateways = before === undefined ? [after] : [before, after];

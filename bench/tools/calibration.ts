@@ -66,7 +66,7 @@ export function bareLoop(): number {
 }
 
 async function bareRequests(): Promise<number> {
-  const server = await startServerProcess(join(projectRoot, 'dist', 'bench', 'bare_fastify.js'), []);
+  const server = await startServerProcess(join(projectRoot, 'dist', 'bench', 'tools', 'bare_fastify.js'), []);
   try {
     const shot = { url: `${server.url}/ingest`, method: 'POST' as const, body: '{}', connections: 32, workers: 1 };
     await autocannon({ ...shot, duration: 1 });
