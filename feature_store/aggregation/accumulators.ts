@@ -278,7 +278,7 @@ export function resultReader({
   }
 }
 
-type MomentName = 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance';
+export type MomentName = 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance';
 
 function momentReader(aggregation: MomentName): (accumulated: unknown) => FeatureValue {
   switch (aggregation) {

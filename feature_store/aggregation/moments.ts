@@ -22,11 +22,11 @@ export interface Moments extends ExactSum {
 }
 
 /** Sums of 2^53 values up to this stay below the largest double. */
-const LARGE_VALUE = 2 ** 960;
+export const LARGE_VALUE = 2 ** 960;
 const VALUE_UNIT = 2 ** 64;
 /** Sums of 2^53 squares of deviations between these neither overflow nor underflow. */
-const LARGE_DEVIATION = 2 ** 450;
-const SMALL_DEVIATION = 2 ** -450;
+export const LARGE_DEVIATION = 2 ** 450;
+export const SMALL_DEVIATION = 2 ** -450;
 const DEVIATION_UNIT = 2 ** 600;
 /** Steps of a mean below this round to nothing; sums of such values are exact. */
 const TINY_MEAN = 2 ** -960;

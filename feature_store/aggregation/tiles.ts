@@ -32,6 +32,8 @@ export interface TileLayout {
   readonly horizonMs: number;
   /** How long it is kept: until the edges of the longest windows have moved past it. */
   readonly keptMs: number;
+  /** Length of the oldest tiles. */
+  readonly coarsestMs: number;
 }
 
 /** Partial aggregates of the events in [start, start + lengthMs). */
@@ -73,7 +75,7 @@ export const windowEdge = (windowMs: number): WindowEdge => ({ windowMs, stepMs:
 export const leavesAt = ({ start, lengthMs }: Tile, { windowMs, stepMs }: WindowEdge): number =>
   Math.ceil((start + lengthMs) / stepMs) * stepMs + windowMs;
 
-function lengthForAge(ageMs: number): number {
+export function lengthForAge(ageMs: number): number {
   for (const { upToAgeMs, lengthMs } of LADDER) if (ageMs < upToAgeMs) return lengthMs;
   return DAY_MS;
 }
@@ -82,7 +84,10 @@ function lengthForAge(ageMs: number): number {
 export const edgeStepMs = (windowMs: number): number => Math.max(HOUR_MS, lengthForAge(windowMs - 1));
 
 function movesUpAfterMs(length: number): number {
-  for (const { lengthMs, movesUpAfterMs } of LADDER) if (length <= lengthMs) return movesUpAfterMs;
+  for (let rung = 0; rung < LADDER.length; rung += 1) {
+    const { lengthMs, movesUpAfterMs: afterMs } = LADDER[rung] as (typeof LADDER)[number];
+    if (length <= lengthMs) return afterMs;
+  }
   return Number.POSITIVE_INFINITY;
 }
 
@@ -182,41 +187,58 @@ function tileAt(state: TileState, layout: TileLayout, timeMs: number): Tile {
 /** Merges tiles that have grown old into coarser ones, and drops those beyond the horizon; into a list of its own, and never into a tile that is there. */
 function compact(state: TileState, layout: TileLayout): void {
   const { newest, tiles } = state;
-  let needed = false;
-  let lengthMs = 0;
-  for (const tile of tiles) {
-    // Of tiles of one length beside each other, the first is the oldest.
-    if (tile.lengthMs === lengthMs) continue;
-    lengthMs = tile.lengthMs;
-    if (newest - tile.start >= movesUpAfterMs(tile.lengthMs) || isBeyond(tile, newest, layout)) {
-      needed = true;
-      break;
-    }
-    if (newest - tile.start < HOUR_MS) break;
+  let kept = 0;
+  while (kept < tiles.length && isBeyond(tiles[kept] as Tile, newest, layout)) kept += 1;
+  let at = tiles.length;
+  // Tiles of one length lie beside each other, the oldest first; few of a busy entity's are looked at.
+  for (const { lengthMs } of LADDER) {
+    if (lengthMs >= layout.coarsestMs) break;
+    const first = firstUpTo(tiles, lengthMs);
+    if (first < at && isToGrow(tiles[first] as Tile, newest)) at = first;
   }
-  if (!needed) return;
-  const compacted: Tile[] = [];
+  if (kept === 0 && at === tiles.length) return;
+  const compacted = tiles.slice(kept, at);
   /** The last of them was made here. */
   let isOwn = false;
-  for (const tile of tiles) {
+  for (; at < tiles.length; at += 1) {
+    const tile = tiles[at] as Tile;
+    const last = compacted[compacted.length - 1];
+    const isCovered = last !== undefined && last.start + last.lengthMs > tile.start;
+    if (!isCovered && !isToGrow(tile, newest)) {
+      isOwn = false;
+      compacted.push(tile);
+      continue;
+    }
     if (isBeyond(tile, newest, layout)) continue;
     const lengthMs = lengthOfOld(newest, tile.start, tile.lengthMs);
     const start = Math.floor(tile.start / lengthMs) * lengthMs;
-    const last = compacted[compacted.length - 1];
-    if (last !== undefined && last.start + last.lengthMs > start) {
-      if (last.lengthMs >= lengthMs || last.start === start) {
-        const into = isOwn ? last : copyOf(layout, last, last.start, last.lengthMs);
-        mergeTile(layout, layout.all, into, tile);
-        compacted[compacted.length - 1] = into;
-        isOwn = true;
-        continue;
-      }
+    const overlaps = last !== undefined && last.start + last.lengthMs > start;
+    if (overlaps && (last.lengthMs >= lengthMs || last.start === start)) {
+      const into = isOwn ? last : copyOf(layout, last, last.start, last.lengthMs);
+      mergeTile(layout, layout.all, into, tile);
+      compacted[compacted.length - 1] = into;
+      isOwn = true;
+      continue;
     }
-    isOwn = lengthMs !== tile.lengthMs && !(last !== undefined && last.start + last.lengthMs > start);
-    compacted.push(isOwn ? copyOf(layout, tile, start, lengthMs) : tile);
+    isOwn = false;
+    // What it holds is the same: the tile before is left only where the event does not count after all.
+    compacted.push(lengthMs !== tile.lengthMs && !overlaps ? { ...tile, start, lengthMs } : tile);
   }
   state.tiles = compacted;
 }
+
+/** Position of the oldest tile that is no longer than `lengthMs`, where older tiles are the longer ones. */
+function firstUpTo(tiles: readonly Tile[], lengthMs: number): number {
+  let low = 0;
+  for (let high = tiles.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if ((tiles[middle] as Tile).lengthMs <= lengthMs) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+const isToGrow = ({ start, lengthMs }: Tile, newest: number): boolean => newest - start >= movesUpAfterMs(lengthMs);
 
 function copyOf(layout: TileLayout, tile: Tile, start: number, lengthMs: number): Tile {
   const copy = emptyTile(layout, start, lengthMs);
