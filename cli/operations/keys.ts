@@ -1,6 +1,7 @@
 import type { Limit } from '#connectors/http/config';
+import { Grants } from '#connectors/http/grants';
 import { changeKey, createKey, readKeysFile, revokeKey, rotateKey, type StoredKey } from '#connectors/http/keys_file';
-import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
+import { SCOPES, scopeSchema } from '#connectors/http/scopes';
 import { systemClock } from '#kernel/time';
 import { tryParseDuration } from '#kernel/times/duration';
 import { loadSettings } from '../project/project.ts';

@@ -5,9 +5,9 @@ import type { Logger } from '#monitoring/log';
 import { checkHost, checkOrigin } from './browsers.ts';
 import { type AccessConfig, DEFAULT_REFUSED_LIMIT, type Limit } from './config.ts';
 import { ForbiddenError, RateLimitedError, UnauthorizedError } from './errors.ts';
+import { Grants } from './grants.ts';
 import { KeyRing } from './key_ring.ts';
 import { callerOf, RequestLimits } from './request_limits.ts';
-import { Grants } from './scopes.ts';
 import { tokenVerifier, type VerifyToken } from './tokens.ts';
 
 declare module 'fastify' {

@@ -47,6 +47,11 @@ export const accessSettings = {
       jwksUrl: z.url(),
       /** Whether a token may do only what its claim `scope` lists; otherwise it may do everything. */
       scoped: z.boolean().default(false),
+      /**
+       * The claim that lists a token's roles: viewer, operator, approver or admin, such as `roles`, or `realm_access.roles` within another
+       * claim. A token may do what its roles and its claim `scope` allow; other roles are passed over. Absent: tokens have no roles.
+       */
+      rolesClaim: z.string().min(1).optional(),
     })
     .optional(),
   /** Requests of one caller (key, token's subject, or address). Absent: no limit. */

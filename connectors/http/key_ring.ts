@@ -3,8 +3,8 @@ import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import type { AccessConfig, Limit } from './config.ts';
 import { KeysFileError } from './errors.ts';
+import { Grants } from './grants.ts';
 import { hashKey, parseKeysFile } from './keys_file.ts';
-import { Grants } from './scopes.ts';
 
 /** What a key stands for. */
 export interface KnownKey {

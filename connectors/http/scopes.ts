@@ -17,8 +17,9 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
   },
   routing: { resource: 'MODEL', allows: 'read and change how requests for a model are routed' },
   console: {
-    resource: 'read or act',
-    allows: '`console:read` shows what the console shows; `console:act` promotes versions and replays dead letters',
+    resource: 'read, replay or act',
+    allows:
+      '`console:read` shows what the console shows; `console:replay` replays dead letters; `console:act` promotes versions as well',
   },
   promote: { resource: 'MODEL', allows: 'promote versions of a model, in the console and by its routes' },
   workflows: { resource: 'WORKFLOW', allows: 'read a workflow, its runs with inputs and logs, and its schedules' },
@@ -28,11 +29,19 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
   },
   approve: { resource: 'WORKFLOW', allows: 'approve and reject at states of a workflow that wait for it' },
   role: { resource: 'ROLE', allows: 'approve and reject where a state names this role, besides `approve`' },
+  viewer: { resource: undefined, allows: 'a role: reads all that the console shows, and changes nothing' },
+  operator: {
+    resource: undefined,
+    allows: 'a role: a viewer who replays dead letters, changes how requests are routed, and operates workflows',
+  },
+  approver: {
+    resource: undefined,
+    allows: 'a role: a viewer who promotes versions of models, and answers workflows that wait for an approval',
+  },
   admin: { resource: undefined, allows: 'everything; so does `*`' },
 };
 
-const EVERYTHING = ['admin', '*'];
-const CONSOLE = ['read', 'act', '*'];
+const CONSOLE = ['read', 'replay', 'act', '*'];
 
 function isScope(text: string): boolean {
   if (text === '*') return true;
@@ -47,47 +56,3 @@ export const scopeSchema = z.string().refine(isScope, {
   error: ({ input }) =>
     `"${String(input).slice(0, 100)}" is no scope: an action (${Object.keys(SCOPES).join(', ')}), or action:resource such as predict:fraud_detector or predict:*`,
 });
-
-/** What a caller may do. */
-export class Grants {
-  /** Of keys and tokens without scopes. */
-  static readonly everything = new Grants(['admin']);
-
-  readonly #all: boolean;
-  readonly #exact: ReadonlySet<string>;
-  /** Actions that are granted for every resource. */
-  readonly #whole: ReadonlySet<string>;
-  /** Actions that are granted for some resource. */
-  readonly #some: ReadonlySet<string>;
-
-  constructor(scopes: readonly string[]) {
-    const [exact, whole, some] = [new Set<string>(), new Set<string>(), new Set<string>()];
-    for (const scope of scopes) {
-      const action = actionOf(scope);
-      some.add(action);
-      if (scope === action || scope === `${action}:*`) whole.add(action);
-      else exact.add(scope);
-    }
-    this.#all = EVERYTHING.some((scope) => scopes.includes(scope));
-    this.#exact = exact;
-    this.#whole = whole;
-    this.#some = some;
-  }
-
-  /** Whether a scope is granted: itself, its action for every resource, or, for `NAME@VERSION`, every version of the name. */
-  covers(scope: string): boolean {
-    if (this.#all || this.#exact.has(scope) || this.#whole.has(actionOf(scope))) return true;
-    const at = scope.lastIndexOf('@');
-    return at > 0 && this.#exact.has(scope.slice(0, at));
-  }
-
-  /** Whether an action is granted for any resource. */
-  coversSome(action: string): boolean {
-    return this.#all || this.#some.has(action);
-  }
-}
-
-function actionOf(scope: string): string {
-  const colon = scope.indexOf(':');
-  return colon < 0 ? scope : scope.slice(0, colon);
-}

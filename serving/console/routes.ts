@@ -121,7 +121,7 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
   );
   app.post<{ Body: Letters | null }>(
     '/console/api/dead-letters/replay',
-    checking(acting('console:act'), requests.replay),
+    checking(acting(['console:act', 'console:replay']), requests.replay),
     async (request) => sources.replay(request.body ?? {}),
   );
   app.post<{ Params: VersionParams; Body: MoveBody }>(

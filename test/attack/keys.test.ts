@@ -7,9 +7,10 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { controlAccess } from '#connectors/http/access';
 import { type AccessConfig, accessSettings } from '#connectors/http/config';
+import { Grants } from '#connectors/http/grants';
 import { changeKey, createKey, readKeysFile, revokeKey, rotateKey } from '#connectors/http/keys_file';
 import { RequestLimits } from '#connectors/http/request_limits';
-import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
+import { SCOPES, scopeSchema } from '#connectors/http/scopes';
 import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService } from '#monitoring/http/http_service';
 import { needs, needsSome } from '#monitoring/http/routes/route_access';
@@ -244,6 +245,36 @@ test('random sets of scopes grant what their words say, and nothing else', async
     }),
     { numRuns: 60 },
   );
+});
+
+/** What each role may do, of what the console does. */
+const ACTS_OF_ROLES: readonly (readonly [scope: string, roles: readonly string[]])[] = [
+  ['console:read', ['viewer', 'operator', 'approver', 'admin']],
+  ['features:account', ['viewer', 'operator', 'approver', 'admin']],
+  ['explain:fraud', ['viewer', 'operator', 'approver', 'admin']],
+  ['workflows:review', ['viewer', 'operator', 'approver', 'admin']],
+  ['console:replay', ['operator', 'admin']],
+  ['routing:fraud', ['operator', 'admin']],
+  ['operate:review', ['operator', 'admin']],
+  ['promote:fraud', ['approver', 'admin']],
+  ['approve:review', ['approver', 'admin']],
+  ['role:risk', ['approver', 'admin']],
+  ['console:act', ['admin']],
+  ['console:erase', ['admin']],
+  ['predict:fraud', ['admin']],
+  ['ingest', ['admin']],
+];
+
+test('a role may do what is its own, and no role but admin does all', () => {
+  for (const [scope, roles] of ACTS_OF_ROLES) {
+    const may = ['viewer', 'operator', 'approver', 'admin'].filter((role) => new Grants([role]).covers(scope));
+    expect([scope, may]).toEqual([scope, roles]);
+  }
+  const mixed = new Grants(['operator', 'promote:fraud']);
+  expect([mixed.covers('promote:fraud'), mixed.covers('promote:other')]).toEqual([true, false]);
+  // A role is no action: its name with a resource grants nothing.
+  for (const scope of ['viewer:*', 'operator:x']) expect(scopeSchema.safeParse(scope).success).toBe(false);
+  expect(new Grants(['__proto__', 'constructor']).covers('console:read')).toBe(false);
 });
 
 test('scopes that do not exist are refused by name', () => {

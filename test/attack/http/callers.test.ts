@@ -107,6 +107,24 @@ test('a scoped token may do what its claim says', async () => {
   expect(await send({})).toBe(403);
 });
 
+test('a token has the roles that its claim lists, and no others', async () => {
+  const send = async (rolesClaim: string, claims: JWTPayload, path = '/act') => {
+    const { url } = await listen(jwt({ rolesClaim }));
+    return (await sendRaw(url, 'POST', path, bearer(await sign({ sub: 'a', exp: nowS() + 60, ...claims })))).status;
+  };
+  expect(await send('roles', { roles: ['admin'] })).toBe(200);
+  expect(await send('roles', { roles: 'viewer admin' })).toBe(200);
+  expect(await send('realm_access.roles', { realm_access: { roles: ['admin'] } })).toBe(200);
+  // A claim whose name holds dots, as issuers write their own.
+  expect(await send('https://headwater.test/roles', { 'https://headwater.test/roles': ['admin'] })).toBe(200);
+  for (const roles of [['viewer'], ['operator', 'approver'], ['Admin'], ['ingest', '*'], [], 7, { admin: true }, null])
+    expect([roles, await send('roles', { roles })]).toEqual([roles, 403]);
+  expect(await send('roles', {})).toBe(403);
+  expect(await send('__proto__.constructor', {})).toBe(403);
+  // What the claim `scope` says holds beside the roles.
+  expect(await send('roles', { roles: ['viewer'], scope: 'ingest' }, '/ingest')).toBe(200);
+});
+
 test.each([
   ['does not answer', { jwksUrl: 'http://127.0.0.1:1/secret-path/jwks' }, {}],
   ['answers 500', {}, { status: 500 }],
