@@ -262,3 +262,15 @@ export class ProviderFailedError extends PlatformError {
     this.reason = reason;
   }
 }
+
+/** The id that confirms an erasure is not that of the entity. */
+export class ErasureNotConfirmedError extends PlatformError {
+  readonly code = 'SERVING_ERASURE_NOT_CONFIRMED';
+
+  constructor(id: string) {
+    super(`an erasure cannot be undone: send {"confirm": ${JSON.stringify(id)}}`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}

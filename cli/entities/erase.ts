@@ -53,33 +53,12 @@ export async function eraseEntity(text: string, options: EraseOptions): Promise<
 
 /** @returns whether the feature pipeline has forgotten the entity as well */
 async function erase(config: Project, data: EntityData, subject: DataSubject, waitMs: number): Promise<boolean> {
-  const { offline, broker } = data;
-  const { key } = subject;
   const progress = createProgress(process.stderr);
-  const erasedAtMs = systemClock.now();
-  const { secret } = await offline.erasures.read(erasedAtMs);
-  const erasure = { fingerprint: fingerprintOf(secret, key), erasedAtMs };
-  // First: whatever is restored, replayed or filled again from now on is measured against it.
-  await offline.erasures.write(erasure);
-  const stores = progress.begin('erase rows in the stores');
-  const counts: Record<string, number> = { ...(await counted(data.stores, (place) => place.erase(subject))) };
-  stores.finish();
-  const [id = key] = Object.values(subject.mention.joinKeys);
-  const value = encodeErasureRequest(secret, key, erasedAtMs);
-  await broker.producer.send(config.topics.rawEvents, [{ key: id, value }]);
-  const pipeline = progress.begin('wait for the feature pipeline to forget it');
-  const isApplied = await applied(config, data, erasure.fingerprint, waitMs);
-  pipeline.finish(isApplied ? undefined : 'it has not read the erasure yet');
-  // What was predicted in the meantime.
-  for (const place of data.stores.slice(0, -1))
-    counts[place.place] = (counts[place.place] ?? 0) + (await place.erase(subject));
-  if (isApplied) {
-    const records = progress.begin('erase records in topics and files');
-    Object.assign(counts, await counted(data.records, (place) => place.erase(subject)));
-    await offline.compact();
-    records.finish();
-  }
-  print(JSON.stringify({ entity: key, erased: true, pipeline: isApplied ? 'applied' : 'pending', ...counts }));
+  const { counts, isApplied } = await eraseSubject(config, data, subject, {
+    waitMs,
+    begin: (what) => progress.begin(what),
+  });
+  print(JSON.stringify({ entity: subject.key, erased: true, pipeline: isApplied ? 'applied' : 'pending', ...counts }));
   if (!isApplied) {
     process.stderr.write(
       'the feature pipeline has not read the erasure: it forgets the entity when it does, as soon as it runs. Run this command again then, for topics and files\n',
@@ -88,6 +67,56 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
   for (const { place, stays } of [...data.stores, ...data.records])
     if (stays !== undefined) process.stderr.write(`${place}: ${stays}\n`);
   return isApplied;
+}
+
+/** A step that is shown while it runs. */
+interface Step {
+  finish(outcome?: string): void;
+}
+
+export interface Erased {
+  /** Rows and records, by place. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Whether the feature pipeline has forgotten the entity as well; records in topics and files are erased then. */
+  readonly isApplied: boolean;
+}
+
+/** Erases an entity in stores, then, once the feature pipeline has forgotten it, in topics and files. */
+export async function eraseSubject(
+  config: Project,
+  data: EntityData,
+  subject: DataSubject,
+  {
+    waitMs,
+    begin = () => ({ finish: () => {} }),
+  }: { readonly waitMs: number; readonly begin?: (what: string) => Step },
+): Promise<Erased> {
+  const { offline, broker } = data;
+  const { key } = subject;
+  const erasedAtMs = systemClock.now();
+  const { secret } = await offline.erasures.read(erasedAtMs);
+  const erasure = { fingerprint: fingerprintOf(secret, key), erasedAtMs };
+  // First: whatever is restored, replayed or filled again from now on is measured against it.
+  await offline.erasures.write(erasure);
+  const stores = begin('erase rows in the stores');
+  const counts: Record<string, number> = { ...(await counted(data.stores, (place) => place.erase(subject))) };
+  stores.finish();
+  const [id = key] = Object.values(subject.mention.joinKeys);
+  const value = encodeErasureRequest(secret, key, erasedAtMs);
+  await broker.producer.send(config.topics.rawEvents, [{ key: id, value }]);
+  const pipeline = begin('wait for the feature pipeline to forget it');
+  const isApplied = await applied(config, data, erasure.fingerprint, waitMs);
+  pipeline.finish(isApplied ? undefined : 'it has not read the erasure yet');
+  // What was predicted in the meantime.
+  for (const place of data.stores.slice(0, -1))
+    counts[place.place] = (counts[place.place] ?? 0) + (await place.erase(subject));
+  if (isApplied) {
+    const records = begin('erase records in topics and files');
+    Object.assign(counts, await counted(data.records, (place) => place.erase(subject)));
+    await offline.compact();
+    records.finish();
+  }
+  return { counts, isApplied };
 }
 
 /** Waits for the pipeline that runs; where none can, because its folders are free, it runs here until then. */

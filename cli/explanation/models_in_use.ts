@@ -4,7 +4,8 @@ import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { Clock } from '#kernel/time';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 
-interface VersionInUse extends Pick<ModelVersion, 'name' | 'version' | 'stage'> {
+/** A version in Staging or Production, with what it reads. */
+export interface VersionInUse extends Pick<ModelVersion, 'name' | 'version' | 'stage'> {
   /** Of the feature service that it was trained on; undefined: of none. */
   readonly service: string | undefined;
   readonly inputs: readonly string[];
@@ -39,10 +40,11 @@ export class ModelsInUse {
       (service !== undefined &&
         (this.#services.get(service)?.columns.some((column) => column.name === feature && column.view === id) ??
           false));
-    return (await this.#versions()).filter(({ service, inputs }) => inputs.includes(feature) && isFrom(service));
+    return (await this.all()).filter(({ service, inputs }) => inputs.includes(feature) && isFrom(service));
   }
 
-  #versions(): Promise<readonly VersionInUse[]> {
+  /** Returns every version in Staging and Production, as of the last half minute. */
+  all(): Promise<readonly VersionInUse[]> {
     const nowMs = this.#clock.now();
     if (this.#found === undefined || nowMs - this.#found.atMs > KEPT_MS) {
       const versions = this.#read();

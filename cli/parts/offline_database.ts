@@ -9,6 +9,8 @@ import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
 import { sqlDriftStore } from '#pipelines/transforms/drift/sql_drift';
 import type { CheckpointStore } from '#pipelines/transforms/online/checkpoint_store';
 import { sqlCheckpointStore } from '#pipelines/transforms/online/sql_checkpoints';
+import type { FigureStore } from '#serving/console/figures';
+import { sqlFigureStore } from '#serving/console/sql_figures';
 import type { FeedbackStore } from '#serving/prediction_store/feedback_store';
 import type { PredictionStore } from '#serving/prediction_store/prediction_store';
 import { sqlFeedbackStore } from '#serving/prediction_store/sql_feedback';
@@ -25,6 +27,8 @@ export interface OfflineDatabase extends OfflineStores, Service {
   readonly feedback: FeedbackStore;
   readonly routing: RoutingStore;
   readonly drift: DriftStore;
+  /** What the console draws over time. */
+  readonly figures: FigureStore;
   readonly checkpoints: CheckpointStore;
   readonly workflows: WorkflowStore;
   readonly schedules: ScheduleStore;
@@ -60,6 +64,7 @@ export const STORES = [
   'feedback',
   'routing',
   'drift',
+  'figures',
   'checkpoints',
   'workflows',
   'schedules',
@@ -87,6 +92,7 @@ function withStores(database: SqlDatabase, own?: OwnOfflineStore): OfflineDataba
     feedback: sqlFeedbackStore(sql),
     routing: sqlRoutingStore(sql),
     drift: sqlDriftStore(sql),
+    figures: sqlFigureStore(sql),
     checkpoints: sqlCheckpointStore(sql),
     workflows: sqlWorkflowStore(sql, () => notifyDue()),
     schedules: sqlScheduleStore(sql),

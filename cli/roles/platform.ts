@@ -55,7 +55,7 @@ import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { recordsBesideViews } from '../project/definition_records.ts';
 import { definitionsOf, type Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
-import { createConsoleSources } from './console_sources.ts';
+import { createConsoleSources } from './console/console_sources.ts';
 import { ControlServer } from './control_server.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
 import { modelVersionsOf } from './model_versions.ts';
@@ -181,7 +181,8 @@ export async function startPlatform(
   const looked = new KeptVersions(registry, { most: EXPLAINED_VERSIONS });
   const explainPrediction = openPredictionExplainer({ offline, registry, versions: looked }, config);
   const consoleDeps = {
-    ...{ broker, offline, registry, versions, views, explain, explainPrediction, metrics, monitorMetrics },
+    ...{ broker, online: readable, offline, registry, models, versions, explain, explainPrediction, log },
+    ...{ metrics, monitorMetrics, health: health.of('serving').sources },
   };
   const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
   const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
@@ -242,7 +243,7 @@ export async function startPlatform(
         deadLetters,
         versions,
         explainPrediction,
-        console: shown,
+        console: shown?.sources,
         scrape,
         health: health.of('serving'),
         plugins: extensions.plugins.serving,
@@ -298,7 +299,8 @@ export async function startPlatform(
       ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, listeners.pipeline),
       ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
       ...wanted('features', ...consistency, ...contracts, listeners.features),
-      ...wanted('serving', registrations, models, predictions, listeners.serving),
+      ...wanted('serving', registrations, models, predictions, ...(shown === undefined ? [] : [shown.sampler])),
+      ...wanted('serving', listeners.serving),
       ...wanted('monitor', monitor, ...workers, listeners.monitor),
       ...wanted('gateway', listeners.gateway),
     ],

@@ -17,9 +17,9 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
   },
   routing: { resource: 'MODEL', allows: 'read and change how requests for a model are routed' },
   console: {
-    resource: 'read, replay or act',
+    resource: 'read, replay, erase or act',
     allows:
-      '`console:read` shows what the console shows; `console:replay` replays dead letters; `console:act` promotes versions as well',
+      '`console:read` shows what the console shows; `console:replay` replays dead letters; `console:act` promotes versions as well; `console:erase` erases an entity',
   },
   promote: { resource: 'MODEL', allows: 'promote versions of a model, in the console and by its routes' },
   workflows: { resource: 'WORKFLOW', allows: 'read a workflow, its runs with inputs and logs, and its schedules' },
@@ -41,7 +41,7 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
   admin: { resource: undefined, allows: 'everything; so does `*`' },
 };
 
-const CONSOLE = ['read', 'replay', 'act', '*'];
+const CONSOLE = ['read', 'replay', 'erase', 'act', '*'];
 
 function isScope(text: string): boolean {
   if (text === '*') return true;

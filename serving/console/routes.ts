@@ -1,27 +1,22 @@
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteShorthandOptions } from 'fastify';
-import { requireScope } from '#connectors/http/access';
+import type { FastifyInstance, FastifyRequest, FastifySchema, RouteShorthandOptions } from 'fastify';
+import { hasScope, requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { readableViews } from '#feature_store/api/readable_views';
 import { answerWhy } from '#feature_store/api/why_routes';
-import { assetPath } from '#kernel/project_root';
+import { HOUR_MS } from '#kernel/time';
 import { RUN_STATUSES, type RunStatus } from '#kernel/workflow_runs';
-import { needs, open } from '#monitoring/http/routes/route_access';
+import { needs } from '#monitoring/http/routes/route_access';
+import { ErasureNotConfirmedError } from '../errors.ts';
 import { moveVersion } from '../protocol/schemas.ts';
 import type { MoveBody, VersionParams } from '../protocol/versions.ts';
 import { answerWhyPrediction } from '../protocol/why.ts';
-import type { ConsoleSources } from './sources.ts';
+import type { Caller, Change } from './answers.ts';
+import { registerAssets } from './assets.ts';
+import { registerLive } from './live.ts';
+import type { ConsoleSources, ListFilter } from './sources.ts';
 
-const FOLDER = 'dist/serving/console';
-const ASSETS = {
-  'index.html': 'text/html; charset=utf-8',
-  'app.js': 'text/javascript',
-  'app.css': 'text/css',
-} as const;
-/** The page loads nothing from elsewhere, and no other page frames it. */
-const CONTENT_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/** How often figures are measured, ms: no point is of less. */
+const FIGURES_EVERY_MS = 15_000;
 const MOST_LETTERS = 500;
 const MOST_EVENTS = 500;
 
@@ -37,6 +32,12 @@ const optional = (properties: Readonly<Record<string, object>>) => ({
 const limitOf = (most: number, usual: number) => ({ type: 'integer', minimum: 1, maximum: most, default: usual });
 const reason = { ...text, maxLength: 10_000 } as const;
 const letters = { stage: text, reason: text };
+const MOST_ROWS = 500;
+const offset = { type: 'integer', minimum: 0, maximum: 1_000_000, default: 0 };
+const paged = { text: { type: 'string', maxLength: 200 }, offset, limit: limitOf(MOST_ROWS, 50) };
+/** Of a letter: the dead-letter topic holds large ones elsewhere. */
+const LARGEST_PAYLOAD = 1_000_000;
+const MOST_DAYS = 90;
 /** What parts of requests have to be. */
 const requests = {
   letters: { querystring: object({ ...letters, limit: limitOf(MOST_LETTERS, 100) }) },
@@ -52,6 +53,33 @@ const requests = {
   runs: { querystring: object({ workflow: text, status: { type: 'string', enum: RUN_STATUSES } }) },
   cancel: { body: object({ reason }, ['reason']) },
   nothing: { body: optional({}) },
+  list: { querystring: object(paged) },
+  figures: {
+    querystring: object({
+      hours: { type: 'number', exclusiveMinimum: 0, maximum: 72, default: 1 },
+      points: { type: 'integer', minimum: 2, maximum: 1_000, default: 240 },
+    }),
+  },
+  predictions: {
+    querystring: object({ model: text, until: { type: 'string', format: 'date-time' }, limit: limitOf(MOST_ROWS, 50) }),
+  },
+  history: {
+    querystring: object(
+      { view: text, feature: text, days: { type: 'number', exclusiveMinimum: 0, maximum: MOST_DAYS, default: 1 } },
+      ['view', 'feature'],
+    ),
+  },
+  messages: { querystring: object({ partition: text, limit: limitOf(200, 20) }) },
+  changes: { querystring: object({ ...paged, kind: { type: 'string', enum: ['model', 'routing', 'run'] } }) },
+  search: { querystring: object({ text: { ...text, maxLength: 200 } }, ['text']) },
+  version: {
+    params: {
+      type: 'object',
+      properties: { name: text, version: { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 } },
+    },
+  },
+  resend: { body: object({ payload: { type: 'string', maxLength: LARGEST_PAYLOAD } }, ['payload']) },
+  erase: { body: object({ confirm: text }, ['confirm']) },
   answer: { body: object({ reason, state: text }, ['reason', 'state']) },
 };
 
@@ -66,27 +94,24 @@ async function requireJson({ headers }: FastifyRequest): Promise<void> {
 /** GET /console, and what its pages read below /console/api. */
 export function registerConsole(app: FastifyInstance, sources: ConsoleSources): void {
   const hidden = { schema: { hide: true }, config: { access: needs('console:read') } };
-  // The page itself is open: what it shows is not.
-  const page = { schema: { hide: true }, config: { access: open() } };
   const acting = (...scopes: Parameters<typeof needs>) => ({
     schema: { hide: true },
     config: { access: needs(...scopes), ownOriginOnly: true },
     onRequest: requireJson,
   });
-  for (const [name, type] of Object.entries(ASSETS)) {
-    const content = readFileSync(assetPath(`${FOLDER}/${name}`));
-    const etag = `"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
-    const serve = async (request: FastifyRequest, reply: FastifyReply) => {
-      reply.headers({ 'content-security-policy': CONTENT_POLICY, 'cache-control': 'no-cache', etag });
-      if (request.headers['if-none-match'] === etag) return reply.code(304).send();
-      return reply.type(type).send(content);
-    };
-    for (const url of name === 'index.html' ? ['/console', '/console/'] : [`/console/${name}`])
-      app.get(url, page, serve);
-  }
+  registerAssets(app);
+  registerLive(app);
   app.get('/console/api/links', hidden, async () => sources.links);
   app.get('/console/api/pipelines', hidden, async () => ({ pipelines: await sources.pipelines() }));
-  app.get('/console/api/features', hidden, async () => ({ features: await sources.features() }));
+  app.get(
+    '/console/api/me',
+    hidden,
+    async ({ caller, grants }): Promise<Caller> => ({
+      ...{ caller, scopes: grants?.scopes ?? [] },
+    }),
+  );
+  registerCatalogue(app, sources, hidden);
+  registerData(app, sources, { hidden, acting });
   const { explain, views } = sources.why;
   const readable = readableViews(views);
   app.get<{ Params: { entity: string; feature: string }; Querystring: { limit: number; offset: number } }>(
@@ -110,7 +135,7 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
     trail: await sources.trail(params.name),
   }));
   app.get('/console/api/drift', hidden, async () => ({ reports: await sources.drift() }));
-  app.get('/console/api/alerts', hidden, async () => ({ alerts: (await sources.alerts()) ?? null }));
+  app.get('/console/api/alerts', hidden, async () => ({ alerts: await sources.alerts() }));
   app.get<{ Querystring: Letters & { limit: number } }>(
     '/console/api/dead-letters',
     checking(hidden, requests.letters),
@@ -135,6 +160,121 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
   registerWorkflows(app, sources, { hidden, acting });
 }
 
+interface Routes {
+  readonly hidden: RouteShorthandOptions;
+  readonly acting: (...scopes: Parameters<typeof needs>) => RouteShorthandOptions;
+}
+
+/** What is defined, and how it does. */
+function registerCatalogue(app: FastifyInstance, sources: ConsoleSources, hidden: RouteShorthandOptions): void {
+  const list = checking(hidden, requests.list);
+  app.get('/console/api/overview', hidden, () => sources.overview());
+  app.get<{ Querystring: { hours: number; points: number } }>(
+    '/console/api/figures',
+    checking(hidden, requests.figures),
+    async ({ query: { hours, points } }) => {
+      const untilMs = Date.now();
+      const sinceMs = untilMs - hours * HOUR_MS;
+      const stepMs = Math.max(FIGURES_EVERY_MS, Math.ceil((untilMs - sinceMs) / points));
+      return { points: await sources.figures({ sinceMs, untilMs, stepMs }) };
+    },
+  );
+  app.get<{ Querystring: ListFilter }>('/console/api/features', list, ({ query }) => sources.features(query));
+  app.get<{ Querystring: ListFilter }>('/console/api/views', list, ({ query }) => sources.views(query));
+  app.get<{ Params: { view: string } }>('/console/api/views/:view', hidden, ({ params }) => sources.view(params.view));
+  app.get<{ Params: { view: string; feature: string } }>(
+    '/console/api/views/:view/features/:feature',
+    hidden,
+    ({ params }) => sources.feature(params.view, params.feature),
+  );
+  app.get('/console/api/services', hidden, async () => ({ services: sources.services() }));
+  app.get<{ Params: { service: string } }>('/console/api/services/:service', hidden, ({ params }) =>
+    sources.service(params.service),
+  );
+  app.get('/console/api/sources', hidden, async () => ({ sources: sources.sourcesOfViews() }));
+  app.get('/console/api/lineage', hidden, () => sources.lineage());
+  app.get<{ Querystring: { text: string } }>(
+    '/console/api/search',
+    checking(hidden, requests.search),
+    async ({ query }) => ({ hits: await sources.search(query.text) }),
+  );
+  app.get<{ Params: { name: string; version: number } }>(
+    '/console/api/models/:name/versions/:version',
+    checking(hidden, requests.version),
+    ({ params }) => sources.version(params.name, params.version),
+  );
+  app.get<{ Querystring: ListFilter & { kind?: Change['kind'] } }>(
+    '/console/api/changes',
+    checking(hidden, requests.changes),
+    ({ query }) => sources.changes(query),
+  );
+}
+
+/** What is in stores and topics: values of entities, predictions, messages, dead letters. */
+function registerData(app: FastifyInstance, sources: ConsoleSources, { hidden, acting }: Routes): void {
+  interface OfEntity {
+    readonly entity: string;
+    readonly id: string;
+  }
+  app.get('/console/api/entities', hidden, async () => ({ entities: sources.entities.names }));
+  app.get<{ Params: OfEntity }>('/console/api/entities/:entity/:id', hidden, async (request) => {
+    const { entity, id } = request.params;
+    const details = await sources.entities.details(entity, id, (view) => hasScope(request, 'features', view));
+    return { ...details, predictions: details.predictions.filter(({ model }) => hasScope(request, 'explain', model)) };
+  });
+  app.get<{ Params: OfEntity; Querystring: { view: string; feature: string; days: number } }>(
+    '/console/api/entities/:entity/:id/history',
+    checking(hidden, requests.history),
+    async (request) => {
+      requireScope(request, 'features', request.query.view);
+      return sources.entities.history(request.params.entity, request.params.id, request.query);
+    },
+  );
+  app.post<{ Params: OfEntity; Body: { confirm: string } }>(
+    '/console/api/entities/:entity/:id/erase',
+    checking(acting('console:erase'), requests.erase),
+    async ({ params, body }) => {
+      if (body.confirm !== params.id) throw new ErasureNotConfirmedError(params.id);
+      return sources.entities.erase(params.entity, params.id);
+    },
+  );
+  app.get<{ Querystring: { model?: string; until?: string; limit: number } }>(
+    '/console/api/predictions',
+    checking(hidden, requests.predictions),
+    async (request) => {
+      const { model, until, limit } = request.query;
+      const rows = await sources.predictions({
+        model,
+        limit,
+        untilMs: until === undefined ? undefined : Date.parse(until),
+      });
+      return { predictions: rows.filter((row) => hasScope(request, 'explain', row.model)) };
+    },
+  );
+  app.get('/console/api/topics', hidden, async () => ({ topics: await sources.topics() }));
+  app.get<{ Params: { topic: string }; Querystring: { partition?: string; limit: number } }>(
+    '/console/api/topics/:topic/messages',
+    checking(hidden, requests.messages),
+    async (request) => {
+      // A topic holds events of every entity, and predictions of every model.
+      requireScope(request, 'features', '*');
+      const { partition, limit } = request.query;
+      return { messages: await sources.messages(request.params.topic, partition, limit) };
+    },
+  );
+  interface OfLetter {
+    readonly partition: string;
+    readonly offset: string;
+  }
+  const LETTER = '/console/api/dead-letters/:partition/:offset';
+  app.get<{ Params: OfLetter }>(LETTER, hidden, ({ params }) => sources.letter(`${params.partition}/${params.offset}`));
+  app.post<{ Params: OfLetter; Body: { payload: string } }>(
+    `${LETTER}/resend`,
+    checking(acting(['console:act', 'console:replay']), requests.resend),
+    ({ params, body }) => sources.resend(`${params.partition}/${params.offset}`, body.payload),
+  );
+}
+
 /** Which dead letters are meant; none: all. */
 interface Letters {
   readonly stage?: string;
@@ -153,17 +293,7 @@ interface OfRun {
 }
 
 /** What the pages of workflows read, and what can be done there: with the scopes of the API of workflows besides. */
-function registerWorkflows(
-  app: FastifyInstance,
-  sources: ConsoleSources,
-  {
-    hidden,
-    acting,
-  }: {
-    readonly hidden: RouteShorthandOptions;
-    readonly acting: (...scopes: Parameters<typeof needs>) => RouteShorthandOptions;
-  },
-): void {
+function registerWorkflows(app: FastifyInstance, sources: ConsoleSources, { hidden, acting }: Routes): void {
   app.get('/console/api/workflows', hidden, async () => ({ workflows: await sources.workflows() }));
   app.get('/console/api/schedules', hidden, async () => ({ schedules: await sources.schedules() }));
   app.get<{ Querystring: { workflow?: string; status?: RunStatus } }>(

@@ -7,6 +7,28 @@ import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { ModelVersion } from '#registry/model_registry';
 import type { ExplainPrediction } from '../explain/prediction_explanation.ts';
 import type { ModelVersions } from '../protocol/versions.ts';
+import type {
+  AlertStatus,
+  Change,
+  ChangeFilter,
+  EntityDetails,
+  FeatureDetails,
+  Hit,
+  Letter,
+  Lineage,
+  Message,
+  Overview,
+  Page,
+  PredictionSummary,
+  ServiceDetails,
+  SourceDetails,
+  TopicStatus,
+  ValueHistory,
+  VersionDetails,
+  ViewDetails,
+  ViewSummary,
+} from './answers.ts';
+import type { FigureRange, TimedFigures } from './figures.ts';
 
 /** A job of the platform, as its broker and its metrics tell. */
 export interface PipelineStatus {
@@ -38,16 +60,6 @@ export interface FeatureStatus {
         readonly top: readonly (readonly [value: string, share: number])[];
       }
     | undefined;
-}
-
-export interface AlertStatus {
-  readonly name: string;
-  readonly severity: string;
-  readonly kind: string;
-  readonly state: string;
-  readonly summary: string;
-  readonly runbook: string;
-  readonly since: string;
 }
 
 export interface DeadLetterStatus {
@@ -123,6 +135,21 @@ export type RunChange = { readonly by: string } & (
     }
 );
 
+/** A page of a list, of what holds each word of a text. */
+export interface ListFilter {
+  readonly text?: string | undefined;
+  readonly offset: number;
+  readonly limit: number;
+}
+
+/** Which logged predictions are shown, the newest first. */
+export interface PredictionQuery {
+  readonly model?: string | undefined;
+  /** Before this time, ms; the last one of the page before. */
+  readonly untilMs?: number | undefined;
+  readonly limit: number;
+}
+
 /** What the console shows and does; given by the composition root. */
 export interface ConsoleSources {
   /** Other pages about the platform. */
@@ -141,14 +168,48 @@ export interface ConsoleSources {
   /** Why a feature has its value. */
   readonly why: { readonly explain: ExplainValue; readonly views: readonly FeatureView[] };
   pipelines(): Promise<readonly PipelineStatus[]>;
-  features(): Promise<readonly FeatureStatus[]>;
+  /** Whether all is right, and what waits for a person. */
+  overview(): Promise<Overview>;
+  figures(range: FigureRange): Promise<readonly TimedFigures[]>;
+  features(filter: ListFilter): Promise<Page<FeatureStatus>>;
+  feature(view: string, feature: string): Promise<FeatureDetails>;
+  views(filter: ListFilter): Promise<Page<ViewSummary>>;
+  view(id: string): Promise<ViewDetails>;
+  services(): readonly Pick<ServiceDetails, 'service' | 'entity' | 'owner' | 'description'>[];
+  service(id: string): Promise<ServiceDetails>;
+  sourcesOfViews(): readonly SourceDetails[];
+  lineage(): Promise<Lineage>;
+  readonly entities: {
+    readonly names: readonly string[];
+    /** @param mayRead - the views whose values the caller may see */
+    details(entity: string, id: string, mayRead: (view: string) => boolean): Promise<EntityDetails>;
+    history(
+      entity: string,
+      id: string,
+      of: { readonly view: string; readonly feature: string; readonly days: number },
+    ): Promise<ValueHistory>;
+    /** Erases all that is kept of an entity. */
+    erase(
+      entity: string,
+      id: string,
+    ): Promise<{ readonly isApplied: boolean; readonly counts: Readonly<Record<string, number>> }>;
+  };
+  predictions(query: PredictionQuery): Promise<readonly PredictionSummary[]>;
+  topics(): Promise<readonly TopicStatus[]>;
+  messages(topic: string, partition: string | undefined, limit: number): Promise<readonly Message[]>;
+  changes(filter: ChangeFilter): Promise<Page<Change>>;
+  search(text: string): Promise<readonly Hit[]>;
+  version(model: string, version: number): Promise<VersionDetails>;
+  letter(where: string): Promise<Letter>;
+  /** Sends a dead letter's record again with other content. */
+  resend(where: string, payload: string): Promise<{ readonly topic: string }>;
   versions(): Promise<readonly ModelVersion[]>;
   readonly move: ModelVersions['move'];
   /** What was done to a model's versions, by whom and why, the newest first. */
   trail(model: string): Promise<readonly ModelAuditEntry[]>;
   drift(): Promise<readonly DriftReport[]>;
-  /** Undefined: no source of alerts is configured. */
-  alerts(): Promise<readonly AlertStatus[] | undefined>;
+  /** Of Prometheus, or judged by this process alone. */
+  alerts(): Promise<readonly AlertStatus[]>;
   deadLetters(filter: LetterFilter, limit: number): Promise<DeadLetters>;
   /** @returns how many were sent again */
   replay(filter: LetterFilter): Promise<{ readonly replayed: number; readonly unusable: number }>;

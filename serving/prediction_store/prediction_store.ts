@@ -63,11 +63,19 @@ export interface NamedPrediction extends RequestRow {
   readonly predictedAtMs: number;
 }
 
+export interface VersionCount {
+  readonly model: string;
+  readonly version: number;
+  readonly rows: number;
+}
+
 /** Every prediction that was answered, for audit and monitoring. */
 export interface PredictionStore {
   /** Keeps predictions; repeating a row changes nothing. */
   write(rows: readonly NewPrediction[]): Promise<void>;
   count(): Promise<number>;
+  /** Returns how many rows each version has answered since a time. */
+  countByVersion(sinceMs: number): Promise<readonly VersionCount[]>;
   /** Returns the newest predictions first. */
   list(filter: PredictionFilter): Promise<readonly PredictionRow[]>;
   /** Returns the rows of the answers that an id names, as the platform or the caller gave it: the newest answer first, its rows in order. */

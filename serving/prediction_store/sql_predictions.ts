@@ -9,6 +9,7 @@ import type {
   PredictionRow,
   PredictionStore,
   RequestRow,
+  VersionCount,
 } from './prediction_store.ts';
 
 // What was predicted, in SQL.
@@ -59,6 +60,13 @@ async function countPredictions(sql: SqlExecutor): Promise<number> {
   const [row] = await sql.query<{ n: number }>('SELECT count(*)::integer AS n FROM predictions');
   return row?.n ?? 0;
 }
+
+const countByVersion = (sql: SqlExecutor, sinceMs: number): Promise<readonly VersionCount[]> =>
+  sql.query<VersionCount>(
+    `SELECT model_name AS model, model_version AS version, count(*)::integer AS rows
+     FROM predictions WHERE predicted_at >= $1 GROUP BY 1, 2`,
+    [new Date(sinceMs)],
+  );
 
 interface StoredPrediction {
   readonly request_id: string;
@@ -170,6 +178,7 @@ async function modelsOfRequests(
 export const sqlPredictionStore = (sql: SqlExecutor): PredictionStore => ({
   write: (rows) => writePredictions(sql, rows),
   count: () => countPredictions(sql),
+  countByVersion: (sinceMs) => countByVersion(sql, sinceMs),
   list: (filter) => listPredictions(sql, filter),
   named: (id, limit) => namedPredictions(sql, id, limit),
   page: (page) => pageOfPredictions(sql, page),
