@@ -21,7 +21,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows, slidingWindows } from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
-import { flinkJars } from '#scripts/services/beam_runners';
+import { FLINK_JARS } from '#scripts/services/beam_runners';
 import { cacheFolder } from '#scripts/services/install';
 import { report } from '../tools/result.ts';
 import { countAndSum, type Event, Events, eventOf, KEYS, type Sums } from '../workloads/engine_workload.ts';
@@ -140,7 +140,7 @@ for (const [piece, events] of [
 
 /** The same job in Java; undefined when Java or the jars are not at hand (npm run test:runners fetches them). */
 function nativeFlink(events: number, expectedRows: number): number | undefined {
-  const jars = flinkJars;
+  const jars = join(cacheFolder, FLINK_JARS);
   if (!existsSync(jars) || spawnSync('javac', ['-version']).status !== 0) return undefined;
   const classes = join(cacheFolder, 'bench-flink');
   mkdirSync(classes, { recursive: true });

@@ -61,9 +61,10 @@ export function functionName(pipeline: BeamPipeline, payload: string): string {
 export type EnvironmentProto = runnerApi.Environment;
 export type PipelineProto = runnerApi.Pipeline;
 
-/** The graph as a portable runner takes it: with its environment, the graph's fingerprint, and what it requires. */
+/** The graph as a portable runner takes it: with names as ids, its environment, the graph's fingerprint, and what it requires. */
 export function portableProto(pipeline: BeamPipeline, environment: EnvironmentProto): PipelineProto {
   const proto = runnerApi.Pipeline.clone(pipeline.getProto());
+  nameIds(proto);
   const { components } = proto;
   if (components === undefined) return proto;
   const fingerprint = fingerprintOf(pipeline);
@@ -72,6 +73,50 @@ export function portableProto(pipeline: BeamPipeline, environment: EnvironmentPr
   proto.requirements = [...requirements];
   components.environments = { [pipeline.defaultEnvironment]: environment };
   return proto;
+}
+
+/**
+ * Gives transforms and collections their names as ids. Runners keep state under names that they make of ids (Flink: of an operator and its timers), and the numbers of
+ * {@link BeamPipeline} shift when a transform is added: state would not be found again.
+ */
+function nameIds({ components, rootTransformIds }: PipelineProto): void {
+  if (components === undefined) return;
+  const { transforms, pcollections } = components;
+  const collections = new Map<string, string>();
+  const isLeaf = ({ subtransforms }: PTransformProto): boolean => subtransforms.length === 0;
+  const producers = Object.values(transforms).sort((one, other) => Number(isLeaf(other)) - Number(isLeaf(one)));
+  // Beam's Flink runner sorts transforms and collections in one set by id: no collection may have the id of a transform.
+  const taken = new Set(producers.map(({ uniqueName }) => uniqueName));
+  for (const { uniqueName, outputs } of producers) {
+    for (const [tag, id] of Object.entries(outputs)) {
+      if (collections.has(id)) continue;
+      let name = `${uniqueName}.${tag}`;
+      while (taken.has(name)) name += "'";
+      taken.add(name);
+      collections.set(id, name);
+    }
+  }
+  const idOf = (id: string): string => transforms[id]?.uniqueName ?? id;
+  const renamed = (ids: Readonly<Record<string, string>>): Record<string, string> =>
+    Object.fromEntries(Object.entries(ids).map(([tag, id]) => [tag, collections.get(id) ?? id]));
+  rootTransformIds.splice(0, Number.POSITIVE_INFINITY, ...rootTransformIds.map(idOf));
+  components.pcollections = Object.fromEntries(
+    Object.entries(pcollections).map(([id, collection]) => {
+      const name = collections.get(id) ?? id;
+      return [name, { ...collection, uniqueName: name }];
+    }),
+  );
+  components.transforms = Object.fromEntries(
+    Object.values(transforms).map((transform) => [
+      transform.uniqueName,
+      {
+        ...transform,
+        subtransforms: transform.subtransforms.map(idOf),
+        inputs: renamed(transform.inputs),
+        outputs: renamed(transform.outputs),
+      },
+    ]),
+  );
 }
 
 function stamp(transform: PTransformProto, fingerprint: string, requirements: Set<string>): void {

@@ -1,9 +1,11 @@
 import { expect, test } from '@jest/globals';
 import nexmark from '#examples/nexmark/pipeline';
 import { buildGraph, fingerprintOf, portableProto } from '#pipelines/model/graph';
+import { combinePerKey } from '#pipelines/model/grouping';
 import { create, keyBy } from '#pipelines/model/transforms';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { dockerEnvironment } from '#pipelines/runner/portable/environment';
+import { sum } from '#pipelines/transforms/standard/combiners';
 
 // What Dataflow and other runners are sent: a job that cannot be run here is at least one that they can read.
 
@@ -42,6 +44,30 @@ test('a streaming job with state and a splittable source: environment, requireme
   for (const { componentCoderIds } of Object.values(components.coders)) {
     for (const component of componentCoderIds) expect(components.coders).toHaveProperty([component]);
   }
+});
+
+test('ids are names, which stay when other transforms are added before them: runners keep state under them', () => {
+  const idsOf = (more: boolean): ReadonlySet<string> => {
+    const graph = buildGraph((root) => {
+      if (more) root.apply(create(['other'], 'Other')).apply(keyBy(() => 'o', 'Other key'));
+      root
+        .apply(create([1], 'Numbers'))
+        .apply(keyBy(() => 'k', 'Key'))
+        .apply(combinePerKey(sum(), 'Sum'));
+    });
+    const { components, rootTransformIds } = portableProto(graph, dockerEnvironment(IMAGE));
+    const { transforms = {}, pcollections = {} } = components ?? {};
+    expect(rootTransformIds.every((id) => id in transforms)).toBe(true);
+    for (const [id, { uniqueName, subtransforms, inputs, outputs }] of Object.entries(transforms)) {
+      expect(uniqueName).toBe(id);
+      for (const below of subtransforms) expect(transforms).toHaveProperty([below]);
+      for (const pc of [...Object.values(inputs), ...Object.values(outputs)]) expect(pcollections).toHaveProperty([pc]);
+    }
+    for (const [id, { uniqueName }] of Object.entries(pcollections)) expect(uniqueName).toBe(id);
+    return new Set([...Object.keys(transforms), ...Object.keys(pcollections)]);
+  };
+  const before = idsOf(false);
+  expect([...before].filter((id) => !idsOf(true).has(id))).toEqual([]);
 });
 
 test('functions carry the name of their transform and the fingerprint of the graph; graphs that differ have others', () => {
