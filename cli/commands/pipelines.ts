@@ -18,7 +18,11 @@ export function registerPipelines(program: Program): void {
     .option('--option <key=value>', 'option of the pipeline; repeatable', repeated, NONE)
     .option('--job-endpoint <host:port>', 'job service of the runner')
     .option('--job-name <name>', 'name of the job on the runner')
-    .option('--environment <where>', 'workers: loopback, external:HOST:PORT or docker:IMAGE', 'loopback')
+    .option(
+      '--environment <where>',
+      'workers: loopback, external:HOST:PORT, process:COMMAND or docker:IMAGE',
+      'loopback',
+    )
     .option('--runner-option <key=value>', 'pipeline option of the runner, in snake case; repeatable', repeated, NONE)
     .option('--threads <count>', 'embedded: worker threads that share the keys; 0: the main thread', threadCount, 0)
     .option('--snapshots <folder>', 'embedded: keep the state in this folder and resume from it')
@@ -47,13 +51,17 @@ export function registerPipelines(program: Program): void {
     .description('Run Beam workers for a pipeline: a pool, or the single worker of a container')
     .argument('<pipeline>', 'as for run, with the same options')
     .option('--option <key=value>', 'option of the pipeline; repeatable', repeated, NONE)
-    .option('--listen <host:port>', 'serve a worker pool on this address')
+    .option('--listen <host:port>', 'serve a worker pool on this address, with a process for each worker')
+    .option('--tls-cert <file>', 'pool: certificate, PEM; without one it listens on localhost alone')
+    .option('--tls-key <file>', 'pool: key of the certificate, PEM')
+    .option('--tls-client-ca <file>', 'pool: authority of the certificates that clients show, PEM')
     .option('--id <id>', 'worker id, set by the runner')
     .option('--control_endpoint <host:port>', 'set by the runner')
     .option('--logging_endpoint <host:port>', 'set by the runner')
     .option('--provision_endpoint <host:port>', 'set by the runner')
     .option('--artifact_endpoint <host:port>', 'set by the runner; ignored')
-    .action(lazily(() => import('../jobs/run_pipeline.ts'), 'runWorker'));
+    .option('--semi_persist_dir <folder>', 'set by the runner; ignored')
+    .action(lazily(() => import('../jobs/run_worker.ts'), 'runWorker'));
 
   pipelines
     .command('lag')

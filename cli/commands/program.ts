@@ -11,6 +11,7 @@ import { registerFeatures } from './features/features.ts';
 import { registerHistory } from './features/history.ts';
 import { registerOnlineStores } from './features/online_stores.ts';
 import { registerWhy } from './features/why.ts';
+import { registerJobs } from './jobs.ts';
 import { registerLambda } from './lambda.ts';
 import { registerModels } from './models/models.ts';
 import { registerMonitor } from './models/monitor.ts';
@@ -43,7 +44,7 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
     registerWhy,
   ],
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
-  'Pipelines:': [registerPipelines],
+  'Pipelines:': [registerPipelines, registerJobs],
   'Workflows:': [registerWorkflows, registerSchedules],
   'Operations:': [
     registerKeys,

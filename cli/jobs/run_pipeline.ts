@@ -1,11 +1,8 @@
 import { createLogger, type LogLevel } from '#monitoring/log';
-import { Worker } from '#pipelines/harness/worker';
-import { WorkerPool } from '#pipelines/harness/worker_pool';
-import { buildGraph, type Construct, type EnvironmentProto } from '#pipelines/model/graph';
+import { buildGraph, type Construct } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { startDataflowJobService } from '#pipelines/runner/portable/dataflow';
-import { dockerEnvironment, externalEnvironment } from '#pipelines/runner/portable/environment';
 import { FLINK_DEFAULTS, transformsWithSideInputs } from '#pipelines/runner/portable/flink_options';
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
@@ -14,6 +11,7 @@ import type { Runner, STATES } from '../terminal/choices.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { openPipeline, pipelineModulesUrl } from './pipeline_modules.ts';
+import { DEFAULT_ENDPOINTS, environmentOf, pairsOf, runnerOptionsOf } from './runner_options.ts';
 
 export interface RunSettings {
   readonly runner: Runner;
@@ -62,16 +60,17 @@ async function runLoaded(pipeline: string, construct: Construct, settings: RunSe
   } else {
     const controller = new AbortController();
     void shutdownRequested().then(() => controller.abort());
+    const environment = environmentOf(settings.environment);
     const target = await targetOf(settings);
     if (runner === 'flink') warnOfSideInputs(construct, settings);
     try {
       const { jobId } = await runPortable(construct, {
         jobEndpoint: target.jobEndpoint,
         jobName: settings.jobName ?? pipeline.replace(/[^a-zA-Z0-9]+/g, '-'),
-        runnerOptions: { ...target.runnerOptions, ...optionsOf(settings.runnerOption) },
+        runnerOptions: { ...target.runnerOptions, ...runnerOptionsOf(settings.runnerOption) },
         log,
         signal: controller.signal,
-        ...environmentOf(settings.environment),
+        ...(environment === undefined ? {} : { environment }),
       });
       process.stdout.write(`job ${jobId}\n`);
     } finally {
@@ -97,11 +96,6 @@ interface Target {
   stop(): void;
 }
 
-const DEFAULT_ENDPOINTS: Readonly<Partial<Record<Runner, string>>> = {
-  prism: '127.0.0.1:8073',
-  flink: '127.0.0.1:8099',
-};
-
 async function targetOf({ runner, jobEndpoint, environment, runnerOption }: RunSettings): Promise<Target> {
   if (runner === 'dataflow') {
     if (!environment.startsWith('docker:')) {
@@ -118,80 +112,4 @@ async function targetOf({ runner, jobEndpoint, environment, runnerOption }: RunS
   const endpoint = jobEndpoint ?? DEFAULT_ENDPOINTS[runner];
   if (endpoint === undefined) throw new UsageError(`--runner ${runner} needs --job-endpoint host:port`);
   return { jobEndpoint: endpoint, runnerOptions: runner === 'flink' ? FLINK_DEFAULTS : {}, stop() {} };
-}
-
-function environmentOf(environment: string): { readonly environment?: EnvironmentProto } {
-  if (environment === 'loopback') return {};
-  const [kind, ...rest] = environment.split(':');
-  const value = rest.join(':');
-  if (kind === 'external' && value !== '') return { environment: externalEnvironment(value) };
-  if (kind === 'docker' && value !== '') return { environment: dockerEnvironment(value) };
-  throw new UsageError(`--environment is loopback, external:HOST:PORT or docker:IMAGE, not "${environment}"`);
-}
-
-export interface WorkerSettings {
-  readonly option: readonly string[];
-  readonly listen?: string;
-  readonly id?: string;
-  readonly control_endpoint?: string;
-  readonly logging_endpoint?: string;
-  readonly provision_endpoint?: string;
-}
-
-/**
- * `headwater pipelines worker PIPELINE`: a pool for a runner's task managers (--listen), or, as a container's entry point, the one worker
- * that a runner has requested (--id, --control_endpoint).
- */
-export async function runWorker(pipeline: string, settings: WorkerSettings): Promise<void> {
-  const { construct, close } = await openPipeline({ name: pipeline, options: pairsOf(settings.option) });
-  try {
-    await serveWorkers(pipeline, construct, settings);
-  } finally {
-    await close();
-  }
-}
-
-async function serveWorkers(pipeline: string, construct: Construct, settings: WorkerSettings): Promise<void> {
-  if (settings.listen !== undefined) {
-    const [host = '', port = ''] = settings.listen.split(':');
-    if (!/^\d+$/.test(port)) throw new UsageError(`--listen is host:port, not "${settings.listen}"`);
-    const pool = await WorkerPool.start({ construct, host, port: Number(port) });
-    process.stdout.write(`workers for ${pipeline} on ${pool.address}\n`);
-    await shutdownRequested();
-    await pool.stop();
-    return;
-  }
-  const { id, control_endpoint: controlUrl, logging_endpoint: loggingUrl, provision_endpoint: provisionUrl } = settings;
-  if (id === undefined || controlUrl === undefined) {
-    throw new UsageError('give --listen host:port for a pool, or --id and --control_endpoint for one worker');
-  }
-  const worker = new Worker({
-    id,
-    controlUrl,
-    construct,
-    ...(loggingUrl === undefined ? {} : { loggingUrl }),
-    ...(provisionUrl === undefined ? {} : { provisionUrl }),
-  });
-  await Promise.race([worker.finished, shutdownRequested()]);
-  await worker.stop();
-}
-
-function pairsOf(pairs: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf('=');
-      if (at <= 0) throw new UsageError(`an option is written NAME=VALUE, such as input=orders.jsonl, not "${pair}"`);
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
-}
-
-/** Numbers and booleans as such: runners look at the type. */
-function optionsOf(pairs: readonly string[]): Readonly<Record<string, OptionValue>> {
-  return Object.fromEntries(
-    Object.entries(pairsOf(pairs)).map(([name, value]) => {
-      if (value === 'true' || value === 'false') return [name, value === 'true'];
-      return [name, value !== '' && Number.isFinite(Number(value)) ? Number(value) : value];
-    }),
-  );
 }

@@ -18,6 +18,10 @@ export const PORTS = {
 export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
 export type Runner = (typeof RUNNERS)[number];
 
+/** Runners whose jobs `headwater jobs` operates. */
+export const JOB_RUNNERS = ['flink'] as const satisfies readonly Runner[];
+export type JobRunner = (typeof JOB_RUNNERS)[number];
+
 /** Where the embedded runner keeps the state of DoFns. */
 export const STATES = ['heap', 'disk'] as const;
 /** Mebibytes of hot keys that stay in memory where state is on disk. */

@@ -11,7 +11,7 @@ import { connect, workerMetadata } from './grpc_connections.ts';
 import type { Monitored } from './monitored.ts';
 import { RemoteLog } from './remote/remote_log.ts';
 import { StateStream } from './state_stream.ts';
-import { statusUrlOf, WorkerStatus } from './worker_status.ts';
+import { endpointsOf, WorkerStatus } from './worker_status.ts';
 
 type Request = fnApi.InstructionRequest;
 type Response = fnApi.InstructionResponse;
@@ -78,7 +78,7 @@ export class Worker {
   }
 
   async #openStatus(provisionUrl: string): Promise<void> {
-    const url = await statusUrlOf(provisionUrl, this.#options.id);
+    const { status: url } = await endpointsOf(provisionUrl, this.#options.id);
     if (url === undefined || this.#isStopped) return;
     this.#status = new WorkerStatus(url, this.#options.id, () => ({
       workerId: this.#options.id,

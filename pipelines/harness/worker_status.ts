@@ -4,13 +4,25 @@ import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
 import * as provisionClients from '#pipelines/proto/beam_provision_api.grpc-client';
 import { connect, workerMetadata } from './grpc_connections.ts';
 
-/** Where a runner reads a worker's status, if it does; undefined also when it has no provisioning service. */
-export function statusUrlOf(provisionUrl: string, workerId: string): Promise<string | undefined> {
+/** Addresses that a runner's provisioning service has for a worker; undefined for what it does not have. */
+export interface ProvisionedEndpoints {
+  readonly control: string | undefined;
+  readonly logging: string | undefined;
+  readonly status: string | undefined;
+}
+
+/** Returns the addresses for a worker; none where the runner has no provisioning service. */
+export function endpointsOf(provisionUrl: string, workerId: string): Promise<ProvisionedEndpoints> {
   const client = connect(provisionClients.ProvisionServiceClient, provisionUrl);
-  return new Promise<string | undefined>((resolve) => {
+  return new Promise<ProvisionedEndpoints>((resolve) => {
     client.getProvisionInfo({}, workerMetadata(workerId), (error, response) => {
-      const url = error === null ? response?.info?.statusEndpoint?.url : undefined;
-      resolve(url === undefined || url === '' ? undefined : url);
+      const info = error === null ? response?.info : undefined;
+      const of = (endpoint: { readonly url: string } | undefined): string | undefined => endpoint?.url || undefined;
+      resolve({
+        control: of(info?.controlEndpoint),
+        logging: of(info?.loggingEndpoint),
+        status: of(info?.statusEndpoint),
+      });
     });
   }).finally(() => client.close());
 }

@@ -20,7 +20,6 @@ export const CAPABILITIES: readonly string[] = [
   'beam:coder:row:v1',
   'beam:coder:sharded_key:v1',
   'beam:coder:nullable:v1',
-  'beam:protocol:multi_core_bundle_processing:v1',
   'beam:protocol:progress_reporting:v1',
   'beam:protocol:control_request_elements_embedding:v1',
   'beam:protocol:state_caching:v1',
@@ -42,6 +41,18 @@ export function dockerEnvironment(containerImage: string): EnvironmentProto {
   return runnerApi.Environment.create({
     urn: 'beam:env:docker:v1',
     payload: runnerApi.DockerPayload.toBinary({ containerImage }),
+    capabilities: [...CAPABILITIES],
+  });
+}
+
+/**
+ * Workers that the runner starts as processes where its tasks run. Runners add arguments to the command (`--id`, `--provision_endpoint`) and take none in it: it is an executable
+ * file, such as a script of one line, `exec headwater pipelines worker orders "$@"`.
+ */
+export function processEnvironment(command: string): EnvironmentProto {
+  return runnerApi.Environment.create({
+    urn: 'beam:env:process:v1',
+    payload: runnerApi.ProcessPayload.toBinary(runnerApi.ProcessPayload.create({ command })),
     capabilities: [...CAPABILITIES],
   });
 }

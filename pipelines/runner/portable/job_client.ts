@@ -51,7 +51,10 @@ export class JobClient {
   /** @throws {@link RunnerUnavailableError} when the job service does not answer */
   async submit({ name, pipeline, options }: JobRequest): Promise<RunningJob> {
     const prepared = await this.#call<jobApi.PrepareJobResponse>('preparing the job', (callback) =>
-      this.#client.prepare({ pipeline, jobName: name, pipelineOptions: { fields: structFields(options) } }, callback),
+      this.#client.prepare(
+        { pipeline, jobName: name, pipelineOptions: { fields: structFields({ job_name: name, ...options }) } },
+        callback,
+      ),
     );
     const { artifactStagingEndpoint, stagingSessionToken, preparationId } = prepared;
     if (artifactStagingEndpoint !== undefined && artifactStagingEndpoint.url !== '') {
@@ -98,22 +101,24 @@ export class RunningJob {
   }
 
   /**
-   * Resolves when the job is done. Messages of the runner are passed on as they come.
+   * Resolves when the job is done, or when `signal` says not to wait any longer. Messages of the runner are passed on as they come.
    *
    * @throws {@link JobFailedError} when it ends otherwise
    */
-  async waitUntilFinished(onMessage: (text: string) => void = () => {}): Promise<void> {
-    await this.#readMessages(onMessage);
-    const state = await this.#terminalState();
+  async waitUntilFinished(onMessage: (text: string) => void = () => {}, signal?: AbortSignal): Promise<void> {
+    await this.#readMessages(onMessage, signal);
+    const state = await this.#terminalState(signal);
+    if (signal?.aborted) return;
     const { DONE, DRAINED, UPDATED } = jobApi.JobState_Enum;
     if (state === DONE || state === DRAINED || state === UPDATED) return;
     throw new JobFailedError(this.name, jobApi.JobState_Enum[state] as string, this.#messages);
   }
 
   /** Resolves when the runner has no more to say, or a moment after it has said that the job ended. */
-  #readMessages(onMessage: (text: string) => void): Promise<void> {
+  #readMessages(onMessage: (text: string) => void, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const stream = this.#client.getMessageStream({ jobId: this.id });
+      signal?.addEventListener('abort', () => stream.cancel(), { once: true });
       stream.on('data', ({ response }: jobApi.JobMessagesResponse) => {
         if (response.oneofKind === 'messageResponse') {
           const { messageText, importance } = response.messageResponse;
@@ -135,10 +140,10 @@ export class RunningJob {
     });
   }
 
-  async #terminalState(): Promise<jobApi.JobState_Enum> {
+  async #terminalState(signal: AbortSignal | undefined): Promise<jobApi.JobState_Enum> {
     for (;;) {
       const state = await this.state();
-      if (TERMINAL.has(state)) return state;
+      if (TERMINAL.has(state) || signal?.aborted) return state;
       await sleep(POLL_MS);
     }
   }

@@ -1,5 +1,5 @@
 import { type Logger, silentLogger } from '#monitoring/log';
-import { WorkerPool } from '#pipelines/harness/worker_pool';
+import { OwnWorkers, WorkerPool } from '#pipelines/harness/worker_pool';
 import {
   buildGraph,
   type Construct,
@@ -40,7 +40,8 @@ export interface PortableResult {
 export async function runPortable(construct: Construct, options: PortableOptions): Promise<PortableResult> {
   const log = (options.log ?? silentLogger).child({ component: 'pipelines.portable' });
   const client = new JobClient(options.jobEndpoint);
-  const pool = options.environment === undefined ? await WorkerPool.start({ construct }) : undefined;
+  const workers = new OwnWorkers(construct);
+  const pool = options.environment === undefined ? await WorkerPool.start(workers) : undefined;
   let job: RunningJob | undefined;
   try {
     const environment = options.environment ?? externalEnvironment((pool as WorkerPool).address);
@@ -60,7 +61,7 @@ export async function runPortable(construct: Construct, options: PortableOptions
     return { jobId: job.id, metrics: await job.metrics().catch(() => []) };
   } catch (error) {
     // What failed in a worker of this process is known here better than to the runner.
-    if (error instanceof JobFailedError && pool !== undefined) throw error.with(pool.takeErrors());
+    if (error instanceof JobFailedError) throw error.with(workers.takeErrors());
     throw error;
   } finally {
     await pool?.stop();
@@ -68,7 +69,7 @@ export async function runPortable(construct: Construct, options: PortableOptions
   }
 }
 
-const isUnbounded = ({ components }: PipelineProto): boolean =>
+export const isUnbounded = ({ components }: PipelineProto): boolean =>
   Object.values(components?.pcollections ?? {}).some(
     ({ isBounded }) => isBounded === runnerApi.IsBounded_Enum.UNBOUNDED,
   );

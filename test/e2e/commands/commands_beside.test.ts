@@ -27,6 +27,9 @@ interface Contract {
 
 const NO_VERSION = { code: 1, says: /no_model|no version/i } as const;
 
+const NO_FLINK = 'http://127.0.0.1:2';
+const NOT_THERE = { code: 1, says: /the runner at http:\/\/127\.0\.0\.1:2 did not answer/ } as const;
+
 /** A command that is missing here fails the test: decide what it does. */
 const CONTRACTS: Readonly<Record<string, Contract>> = {
   start: { behaviour: 'refuses', args: ['--role', 'pipeline'] },
@@ -50,6 +53,24 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   },
   'pipelines run': { behaviour: 'apart', args: ['missing_pipeline'], code: 1, says: /missing_pipeline/ },
   'pipelines worker': { behaviour: 'apart', args: ['missing_pipeline'], code: 1, says: /missing_pipeline|--listen/ },
+  'jobs submit': {
+    behaviour: 'apart',
+    args: ['missing_pipeline', '--environment', 'external:localhost:9'],
+    code: 1,
+    says: /missing_pipeline/,
+  },
+  'jobs update': {
+    behaviour: 'apart',
+    args: ['missing_pipeline', '--environment', 'loopback'],
+    code: 2,
+    says: /external:HOST:PORT/,
+  },
+  'jobs list': { behaviour: 'apart', args: ['--url', NO_FLINK], ...NOT_THERE },
+  'jobs status': { behaviour: 'apart', args: ['no_job', '--url', NO_FLINK], ...NOT_THERE },
+  'jobs drain': { behaviour: 'apart', args: ['no_job', '--url', NO_FLINK], ...NOT_THERE },
+  'jobs stop': { behaviour: 'apart', args: ['no_job', '--url', NO_FLINK], ...NOT_THERE },
+  'jobs cancel': { behaviour: 'apart', args: ['no_job', '--url', NO_FLINK], ...NOT_THERE },
+  'jobs logs': { behaviour: 'apart', args: ['no_job', '--url', NO_FLINK], ...NOT_THERE },
   'predictions batch': {
     behaviour: 'apart',
     args: ['no_model', '--in', 'rows.jsonl', '--out', 'scored'],

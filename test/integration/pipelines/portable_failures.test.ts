@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { WorkerPool } from '#pipelines/harness/worker_pool';
+import { OwnWorkers, WorkerPool } from '#pipelines/harness/worker_pool';
 import type { Construct } from '#pipelines/model/graph';
 import { create, parDo } from '#pipelines/model/transforms';
 import { externalEnvironment } from '#pipelines/runner/portable/environment';
@@ -24,9 +24,10 @@ test('a job service that is not there', async () => {
 });
 
 test('workers that have built another graph', async () => {
-  const pool = await WorkerPool.start({
-    construct: (root) => void root.apply(create([1, 2, 3])).apply(parDo({ process() {} }, { name: 'Other' })),
-  });
+  const other = new OwnWorkers(
+    (root) => void root.apply(create([1, 2, 3])).apply(parDo({ process() {} }, { name: 'Other' })),
+  );
+  const pool = await WorkerPool.start(other);
   try {
     const environment = externalEnvironment(pool.address);
     await expect(runPortable(counting, { jobEndpoint, environment })).rejects.toThrow(

@@ -53,7 +53,7 @@ test('ids are names, which stay when other transforms are added before them: run
       root
         .apply(create([1], 'Numbers'))
         .apply(keyBy(() => 'k', 'Key'))
-        .apply(combinePerKey(sum(), 'Sum'));
+        .apply(combinePerKey(sum(), { name: 'Sum' }));
     });
     const { components, rootTransformIds } = portableProto(graph, dockerEnvironment(IMAGE));
     const { transforms = {}, pcollections = {} } = components ?? {};
