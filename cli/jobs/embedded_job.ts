@@ -12,6 +12,7 @@ import { createHttpApp } from '#monitoring/http/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http/http_service';
 import { acceptJsonOnly } from '#monitoring/http/json_body';
 import { type RolePlugin, registerPlugins } from '#monitoring/http/role_plugin';
+import { open } from '#monitoring/http/routes/route_access';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import type { Plan } from '#pipelines/engine/plan';
@@ -19,6 +20,7 @@ import { sourceProgressOf } from '#pipelines/io/source_progress';
 import type { Construct } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
+import type { JobGraph } from '#pipelines/runner/job_graph';
 import { createPipelineMetrics, type PipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { jobHealth } from './job_health.ts';
 
@@ -98,6 +100,11 @@ export class EmbeddedJob implements Service, HealthSource {
     );
   }
 
+  /** Returns what it does now, transform by transform; undefined before it starts. */
+  graph(): JobGraph | undefined {
+    return this.#handle?.graph();
+  }
+
   /** Returns why it does not work; undefined while it does. */
   notReady(): string | undefined {
     const { status, reason } = this.state();
@@ -132,12 +139,14 @@ export class EmbeddedJob implements Service, HealthSource {
   }
 }
 
-/** GET /health and /metrics of a job, and its own routes. */
+/** GET /health, /metrics and /graph of a job, and its own routes. */
 export async function createJobHttp(
   deps: {
     readonly log: Logger;
     readonly metrics: Registry;
     readonly health: Health;
+    /** Jobs that GET /graph shows. */
+    readonly jobs?: readonly Pick<EmbeddedJob, 'name' | 'graph'>[];
     /** Of the project. */
     readonly plugins: readonly RolePlugin[];
     /** Routes of the job's own, with their title in the documentation. */
@@ -148,7 +157,13 @@ export async function createJobHttp(
   const app = createHttpApp(settings.tls);
   await controlAccess(app, settings, deps.log);
   const service = new HttpService(deps, settings, app);
-  const { api } = deps;
+  const { api, jobs } = deps;
+  if (jobs !== undefined) {
+    // As GET /metrics, which shows the same numbers.
+    app.get('/graph', { schema: { hide: true }, config: { access: open() } }, async () => ({
+      jobs: jobs.map((job) => ({ name: job.name, ...job.graph() })),
+    }));
+  }
   if (api !== undefined) {
     await registerApiDocs(app, { title: api.title, description: api.description });
     await app.register(async (scope) => {

@@ -208,12 +208,13 @@ export async function startPlatform(
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),
     pipeline: await createJobHttp(
-      { log, metrics, health: health.of('pipeline'), plugins: extensions.plugins.pipeline },
+      { log, metrics, health: health.of('pipeline'), plugins: extensions.plugins.pipeline, jobs: [pipeline] },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: await createJobHttp(
       {
         ...{ log, metrics: monitorMetrics, health: health.of('monitor'), plugins: extensions.plugins.monitor },
+        jobs: [monitor],
         api: workflowApi({ catalog: workflows, offline }),
       },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },

@@ -55,6 +55,9 @@ const GOODBYE_MS = 50;
 
 const NO_DEPENDENCIES: Health = { sources: [], notReady: () => undefined };
 
+/** Routes that show numbers of a process. */
+const OF_METRICS: ReadonlySet<string> = new Set(['/metrics', '/graph']);
+
 /** A Fastify application as a {@link Service}: listening, health routes, metrics, errors, drain. */
 export class HttpService implements Service {
   readonly name: string;
@@ -135,10 +138,10 @@ export class HttpService implements Service {
     });
   }
 
-  /** Hides `/metrics`; call it before the start. */
+  /** Hides `/metrics` and `/graph`; call it before the start. */
   hideMetrics(): void {
     this.app.addHook('onRequest', (request, reply, done) => {
-      if (request.routeOptions.url === '/metrics') reply.callNotFound();
+      if (OF_METRICS.has(request.routeOptions.url ?? '')) reply.callNotFound();
       else done();
     });
   }

@@ -19,6 +19,7 @@ import { DiskFullError, LockLostError, NoAccessError } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { CommittedMetrics } from './committed_metrics.ts';
 import { type Execution, LocalExecution } from './execution.ts';
+import { GraphSampler, type JobGraph } from './job_graph.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import type { LaunchShard } from './sharded/messages.ts';
 import { graphOf } from './sharded/shard.ts';
@@ -73,6 +74,8 @@ export interface PipelineHandle {
   backlogRecords(): number;
   /** Event time, ms; everything older has been processed. */
   watermark(): number;
+  /** Returns the job as it is now, transform by transform. */
+  graph(): JobGraph;
   /** Removes all snapshots but the newest, for what must not come back. */
   discardOlderSnapshots(): Promise<void>;
   /**
@@ -187,6 +190,7 @@ class EmbeddedJob implements PipelineHandle {
   #stopRequested = false;
   #cancelRequested = false;
   readonly #committed: CommittedMetrics;
+  readonly #sampler = new GraphSampler(performance.now());
   /** Ends the wait before a restart. */
   #endWait: () => void = () => {};
   #wake: () => void = () => {};
@@ -238,6 +242,14 @@ class EmbeddedJob implements PipelineHandle {
 
   watermark(): number {
     return this.#execution.watermark();
+  }
+
+  graph(): JobGraph {
+    return this.#sampler.describe(this.#plan, {
+      ...{ nowMs: performance.now(), state: this.state, backlogRecords: this.backlogRecords() },
+      counts: this.#execution.elementCounts(),
+      watermarks: this.#execution.watermarks(),
+    });
   }
 
   async discardOlderSnapshots(): Promise<void> {
@@ -328,10 +340,13 @@ class EmbeddedJob implements PipelineHandle {
     const metrics = this.#metrics;
     if (metrics === undefined) return {};
     const own = new Set(this.#plan.transforms.map(({ name }) => name));
+    const sampler = this.#sampler;
     return {
       onStage(transform, seconds) {
         // Exchanges between threads are not the pipeline's.
-        if (own.has(transform)) metrics.stageSeconds.observe({ transform }, seconds);
+        if (!own.has(transform)) return;
+        metrics.stageSeconds.observe({ transform }, seconds);
+        sampler.addTime(transform, seconds);
       },
     };
   }
@@ -530,6 +545,7 @@ class EmbeddedJob implements PipelineHandle {
     }, now);
     this.bundleSinceMs = undefined;
     this.#changedSinceSnapshot = true;
+    this.#sampler.observe(performance.now(), () => this.#execution.elementCounts());
     const metrics = this.#metrics;
     if (metrics !== undefined) {
       metrics.bundles.inc();
@@ -602,9 +618,18 @@ class EmbeddedJob implements PipelineHandle {
     this.#failures = 0;
     this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
     const elapsedMs = performance.now() - startedMs;
-    this.#metrics?.snapshotSeconds.observe(elapsedMs / 1_000);
+    this.#reportSnapshot(writer, elapsedMs);
     this.#log.debug({ sequence: writer.sequence, bytes: writer.bytes, elapsedMs }, 'snapshot.written');
     this.#runCallbacks(callbacks);
+  }
+
+  #reportSnapshot({ bytes, stateBytes }: SnapshotWriter, durationMs: number): void {
+    this.#sampler.snapshotTaken({ at: new Date(this.#clock.now()).toISOString(), durationMs, bytes }, stateBytes);
+    const metrics = this.#metrics;
+    if (metrics === undefined) return;
+    metrics.snapshotSeconds.observe(durationMs / 1_000);
+    metrics.snapshotBytes.set(bytes);
+    for (const [transform, size] of stateBytes) metrics.stateBytes.set({ transform }, size);
   }
 
   /** Makes everything so far durable, then resolves what waits for that. */

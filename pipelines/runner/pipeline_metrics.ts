@@ -7,6 +7,8 @@ export interface PipelineMetrics {
   readonly bundleFailures: Counter;
   readonly bundleSeconds: Histogram;
   readonly snapshotSeconds: Histogram;
+  readonly snapshotBytes: Gauge;
+  readonly stateBytes: Gauge<'transform'>;
   readonly watermarkLagSeconds: Gauge;
   readonly backlogRecords: Gauge;
   /** Elements that a transform has put out. */
@@ -52,6 +54,17 @@ export function createPipelineMetrics(registry: Registry): PipelineMetrics {
       name: 'pipeline_snapshot_seconds',
       help: 'Time a snapshot took to write',
       buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    snapshotBytes: new Gauge({
+      name: 'pipeline_snapshot_bytes',
+      help: 'Bytes that the newest snapshot has written',
+      registers,
+    }),
+    stateBytes: new Gauge({
+      name: 'pipeline_state_bytes',
+      help: "State of a transform in the newest snapshot's file",
+      labelNames: ['transform'],
       registers,
     }),
     stateChanges: new Counter({

@@ -211,6 +211,8 @@ export class SnapshotWriter {
   #failure: unknown;
   #finishing: Promise<void> | undefined;
   bytes = 0;
+  /** Bytes of entries, by the name of their transform. */
+  readonly stateBytes = new Map<string, number>();
 
   constructor(
     sequence: number,
@@ -257,6 +259,8 @@ export class SnapshotWriter {
   #closeBatch({ transform, serializer, count }: OpenBatch): void {
     this.#batch = undefined;
     const body = serializer.releaseBuffer();
+    const { name } = this.#transforms[transform] ?? {};
+    if (name !== undefined) this.stateBytes.set(name, (this.stateBytes.get(name) ?? 0) + body.length);
     // Large entries go alone: a buffer has an end, too.
     const fitting = Math.floor((count * BATCH_BYTES) / Math.max(1, body.length));
     this.#batchEntries = Math.max(1, Math.min(fitting, 2 * this.#batchEntries, MOST_OF_A_BATCH));

@@ -22,7 +22,11 @@ export interface FlinkCluster extends RunningServer {
 }
 
 /** A dead task manager is missed after some seconds, not after a minute. */
-const HEARTBEAT = { 'heartbeat.interval': '1000', 'heartbeat.timeout': '6000', 'heartbeat.rpc-failure-threshold': '1' };
+const HEARTBEAT = {
+  'heartbeat.interval': '2000',
+  'heartbeat.timeout': '20000',
+  'heartbeat.rpc-failure-threshold': '1',
+};
 
 /** Every memory setting that a task manager requires when no script computes them for it. */
 const MEMORY = {
@@ -72,7 +76,7 @@ export async function startFlinkCluster(folder: string, options: FlinkClusterOpt
   const start = (name: string, main: string, heap: string, isReady: () => Promise<boolean>): Promise<StartedProcess> =>
     startProcess({
       ...{ name, command: 'java', args: [`-Xmx${heap}`, ...flinkJava(), main, '--configDir', config] },
-      ...{ logFile: join(folder, `${name}.log`), isReady, readyWithinMs: 90_000 },
+      ...{ logFile: join(folder, `${name}.log`), isReady, readyWithinMs: 300_000 },
     });
   const restUrl = `http://127.0.0.1:${restPort}`;
   const overview = async (): Promise<{ readonly taskmanagers: number }> =>
@@ -84,12 +88,11 @@ export async function startFlinkCluster(folder: string, options: FlinkClusterOpt
   try {
     const jobManager = await start('jobmanager', JOB_MANAGER, '512m', async () => (await overview()).taskmanagers >= 0);
     started.push(jobManager);
-    const taskManagers: StartedProcess[] = [];
-    for (let nth = 1; nth <= count; nth += 1) {
-      const isReady = async (): Promise<boolean> => (await overview()).taskmanagers >= nth;
-      taskManagers.push(await start(`taskmanager-${nth}`, TASK_MANAGER, '512m', isReady));
-      started.push(taskManagers.at(-1) as StartedProcess);
-    }
+    const isJoined = async (): Promise<boolean> => (await overview()).taskmanagers >= count;
+    const taskManagers = await Promise.all(
+      Array.from({ length: count }, (_, nth) => start(`taskmanager-${nth + 1}`, TASK_MANAGER, '512m', isJoined)),
+    );
+    started.push(...taskManagers);
     const { server: jobServer, jobEndpoint } = await startJobServer(folder, `127.0.0.1:${restPort}`);
     started.push(jobServer);
     const env = { TEST_FLINK_CLUSTER_REST_URL: restUrl, TEST_FLINK_CLUSTER_JOB_ENDPOINT: jobEndpoint };
