@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { usageOf } from '#scripts/services/process_usage';
 
 /** A measured server in a process of its own. */
 export interface ServerProcess {
@@ -9,10 +9,6 @@ export interface ServerProcess {
   stop(): Promise<void>;
 }
 
-/** Linux counts CPU time in hundredths of a second. */
-const MS_PER_TICK = 10;
-/** Fields of /proc/PID/stat behind the name in parentheses: user and system time. */
-const [USER, SYSTEM] = [11, 12];
 const KILL_AFTER_MS = 10_000;
 
 export interface ServerProcessOptions {
@@ -65,9 +61,4 @@ export async function startServerProcess(
 }
 
 /** Returns the CPU time of all threads of a process since its start, ms; undefined where there is no /proc. */
-export async function cpuMsOf(pid: number | undefined): Promise<number | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  if (stat === undefined) return undefined;
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[USER]) + Number(fields[SYSTEM])) * MS_PER_TICK;
-}
+export const cpuMsOf = async (pid: number | undefined): Promise<number | undefined> => (await usageOf(pid))?.cpuMs;

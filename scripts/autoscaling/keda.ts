@@ -1,8 +1,8 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acceptsConnections, freePort, type ManagedProcess, startProcess } from '#scripts/services/managed_process';
 import type { ApiServer } from '../deployment/api_server.ts';
 import { makeAuthority, makeCertificate } from '../deployment/certificates.ts';
+import { registerApi } from './register_api.ts';
 
 /**
  * Starts KEDA's operator and its metrics API as processes beside an API server, which hands requests for external metrics on to them.
@@ -21,7 +21,10 @@ export async function startKeda(
   await makeCertificate(certs, 'tls', 'keda');
   const [grpc, metrics, probe] = [await freePort(), await freePort(), await freePort()];
   const [secure, adapterMetrics] = [await freePort(), await freePort()];
-  await register(api, folder, secure);
+  await registerApi(api, folder, {
+    ...{ group: 'external.metrics.k8s.io', version: 'v1beta1', port: secure },
+    ...{ namespace: 'keda', service: 'keda-metrics-apiserver' },
+  });
   const env = {
     KUBECONFIG: kubeconfig,
     WATCH_NAMESPACE: '',
@@ -60,27 +63,4 @@ export async function startKeda(
     await operator.stop();
     throw error;
   }
-}
-
-/** A Service that leads to this machine, behind the API of external metrics. */
-async function register({ kubectl }: ApiServer, folder: string, port: number): Promise<void> {
-  const named = { name: 'keda-metrics-apiserver', namespace: 'keda' };
-  const items = [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'keda' } },
-    {
-      ...{ apiVersion: 'v1', kind: 'Service', metadata: named },
-      spec: { type: 'ExternalName', externalName: 'localhost', ports: [{ port }] },
-    },
-    {
-      ...{ apiVersion: 'apiregistration.k8s.io/v1', kind: 'APIService' },
-      metadata: { name: 'v1beta1.external.metrics.k8s.io' },
-      spec: {
-        ...{ group: 'external.metrics.k8s.io', version: 'v1beta1', groupPriorityMinimum: 100, versionPriority: 100 },
-        ...{ service: { ...named, port }, insecureSkipTLSVerify: true },
-      },
-    },
-  ];
-  const file = join(folder, 'keda.json');
-  await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-  await kubectl('apply', '-f', file);
 }
