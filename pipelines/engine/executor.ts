@@ -4,8 +4,9 @@ import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { SnapshotError } from './errors.ts';
 import { type Metric, metricsOf } from './metrics.ts';
 import { ExchangeIn, ExchangeOut } from './operators/exchange.ts';
-import { collectValues, combineValues, GroupByKeyOperator } from './operators/group_by_key.ts';
+import { GroupByKeyOperator } from './operators/group_by_key.ts';
 import { Edge, type EngineContext, type Operator } from './operators/operator.ts';
+import { collectValues, combineValues, type GroupByKeyOptions } from './operators/panes.ts';
 import { ParDoOperator } from './operators/par_do.ts';
 import { CollectedSideInputs } from './operators/side_input.ts';
 import {
@@ -19,6 +20,8 @@ import {
 import { SlidingCombineOperator } from './operators/sliding_combine.ts';
 import { SplittableOperator } from './operators/splittable_operator.ts';
 import { heapBackend, type StateBackend } from './operators/state_backend.ts';
+import { StoredGroupByKey } from './operators/stored/stored_group_by_key.ts';
+import { StoredSlidingCombine } from './operators/stored/stored_sliding_combine.ts';
 import { StrictEdge } from './operators/strict_edge.ts';
 import type { Codec, Plan, PlanTransform } from './plan.ts';
 import type { SavedTask } from './splitting/splittable.ts';
@@ -151,22 +154,26 @@ export class Executor {
           backend: this.#backend,
           ...this.#sideInputs(transform),
         });
-      case 'groupByKey':
-        return new GroupByKeyOperator({
+      case 'groupByKey': {
+        const { store } = this.#backend;
+        const parts: GroupByKeyOptions = {
           name,
           input: this.#edge(transform.input),
           output: this.#edge(transform.output),
           windowing: transform.windowing,
           reducer: transform.combineFn === undefined ? collectValues : combineValues(transform.combineFn, name),
           context,
-        });
-      case 'slidingCombine':
-        return new SlidingCombineOperator({
-          ...transform,
-          input: this.#edge(transform.input),
-          output: this.#edge(transform.output),
-          context,
-        });
+        };
+        return store === undefined ? new GroupByKeyOperator(parts) : new StoredGroupByKey(parts, this.#backend, store);
+      }
+      case 'slidingCombine': {
+        const { store } = this.#backend;
+        const [input, output] = [this.#edge(transform.input), this.#edge(transform.output)];
+        const parts = { ...transform, input, output, context };
+        return store === undefined
+          ? new SlidingCombineOperator(parts)
+          : new StoredSlidingCombine(parts, this.#backend, store);
+      }
       case 'testStream': {
         const stream = new TestStreamOperator(name, this.#edge(transform.output), transform.events);
         this.testStreams.push(stream);
@@ -253,7 +260,9 @@ export class Executor {
     const onStage = this.#onStage;
     for (const operator of this.#operators) {
       const startedMs = onStage === undefined ? 0 : performance.now();
-      if (operator.nextProcessingTime() !== undefined) operator.advanceProcessingTime(now);
+      if (operator.nextProcessingTime() !== undefined) {
+        while (operator.advanceProcessingTime(now)) await this.#relieve();
+      }
       await operator.settle();
       operator.advanceWatermark();
       await operator.settle();

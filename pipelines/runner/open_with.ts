@@ -21,5 +21,6 @@ export async function openWith(
       (transform) => transform.stored === undefined || executors.some((executor) => executor.isAsSaved(transform)),
     );
   await disk?.open(isUsable ? store : undefined);
-  return disk !== undefined && isUsable ? transforms.map((one) => ({ ...one, stored: undefined })) : transforms;
+  const isUsed = disk !== undefined && isUsable;
+  return transforms.map((one) => ({ ...one, ...(isUsed ? { stored: undefined } : { due: undefined }) }));
 }

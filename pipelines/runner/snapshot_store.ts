@@ -8,6 +8,7 @@ import { KEY_GROUPS } from '#kernel/keys/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
+import type { DueEntry, SavedDue } from '#pipelines/engine/state/snapshot';
 import { FILE_MODE, makeFolder, syncFolder } from '#storage/durable_files';
 import { diskError, onDisk } from '#storage/errors';
 import {
@@ -19,7 +20,7 @@ import {
   SNAPSHOT_FORMAT,
   STORE_PART,
 } from './snapshot_file.ts';
-import { readStored, type SavedStore } from './state/disk_state.ts';
+import { hasStored, readStored, type SavedStore } from './state/disk_state.ts';
 import { checkFiles, removeUnused, type StoredFile } from './state/store_files.ts';
 
 export type { LoadedSnapshot } from './snapshot_file.ts';
@@ -92,8 +93,15 @@ export class SnapshotStore {
     await checkFiles(storeFolder(this.#directory), store.files);
     this.#filesOf.set(sequence, store.files);
     const withStored = transforms.map((transform): RestoredTransform => {
-      if (store.tables[transform.name] === undefined) return transform;
-      return { ...transform, stored: readStored(storeFolder(this.#directory), store, transform.name) };
+      const { name, entries } = transform;
+      if (!hasStored(store, name)) return transform;
+      return {
+        ...{ ...transform, stored: readStored(storeFolder(this.#directory), store, name) },
+        ...{
+          entries: { [Symbol.iterator]: () => withoutDue(entries) },
+          due: { [Symbol.iterator]: () => dueIn(entries) },
+        },
+      };
     });
     return { sequence, ...loaded, transforms: withStored, store };
   }
@@ -361,3 +369,15 @@ const storedFilesOf = (file: string): Promise<readonly StoredFile[]> =>
     ({ store }) => store?.files ?? [],
     () => [],
   );
+
+/** Entries without those of queues, which the store's other part belongs to. */
+function* withoutDue(entries: Iterable<unknown>): Generator<unknown> {
+  for (const entry of entries) if ((entry as Partial<DueEntry>).due === undefined) yield entry;
+}
+
+function* dueIn(entries: Iterable<unknown>): Generator<SavedDue> {
+  for (const entry of entries) {
+    const { due } = entry as Partial<DueEntry>;
+    if (due !== undefined) yield due;
+  }
+}

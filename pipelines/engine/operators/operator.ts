@@ -116,8 +116,10 @@ export abstract class Operator implements Receiver {
   nextProcessingTime(): number | undefined {
     return undefined;
   }
-  /** Fires processing-time timers due at `now`. */
-  advanceProcessingTime(_now: number): void {}
+  /** Fires processing-time timers due at `now`; true when more of them are due, once the backend is relieved. */
+  advanceProcessingTime(_now: number): boolean {
+    return false;
+  }
 
   /** Everything that must survive a restart, structured-cloneable; undefined when stateless. */
   beginSnapshot(_take: TakeEntry): OperatorSnapshot | undefined {

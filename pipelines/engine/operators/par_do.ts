@@ -4,10 +4,23 @@ import { Concurrency } from '../concurrency.ts';
 import { declarationsOf } from '../declarations.ts';
 import type { DoFn, PaneInfo, StateSpec, TimerSpec } from '../dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from '../errors.ts';
-import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../state/snapshot.ts';
+import {
+  type DueEntry,
+  eachStored,
+  type OperatorSnapshot,
+  type RestoreScope,
+  type SavedPart,
+  type TakeEntry,
+} from '../state/snapshot.ts';
 import { keepsTimer } from '../state/state_schema.ts';
-import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
-import { WatermarkHolds } from '../time/watermark_holds.ts';
+import {
+  type KeyedTimers,
+  type PendingTimer,
+  type SavedTimer,
+  TimerQueue,
+  type TimerStore,
+} from '../time/timer_queue.ts';
+import { type SavedHolds, WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { ElementContext } from './element_context.ts';
 import { keyIdIn } from './key_identity.ts';
@@ -15,6 +28,7 @@ import type { OperatorState, SavedKey, StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 import type { CollectedSideInputs, SideInputs } from './side_input.ts';
 import { heapBackend, type StateBackend } from './state_backend.ts';
+import { StoredTimers, timersTable } from './stored/stored_timers.ts';
 
 export interface ParDoOptions {
   readonly name: string;
@@ -56,8 +70,6 @@ export const WINDOW_EXPIRY = '\u0000expiry';
 
 /** Timers that fire before the state's backend may make room. */
 const MOST_TIMERS_A_ROUND = 10_000;
-/** Keys that are restored before it may. */
-const RESTORED_A_ROUND = 1_000;
 
 /** As many as Flink's asynchronous I/O has in flight. */
 export const DEFAULT_MAX_CONCURRENCY = 100;
@@ -74,8 +86,10 @@ export class ParDoOperator extends Operator {
   readonly #backend: StateBackend;
   readonly #state: OperatorState;
   readonly #keeper: StateStore;
-  readonly #eventTimers = new TimerQueue('event');
-  readonly #processingTimers = new TimerQueue('processing');
+  readonly #eventTimers: KeyedTimers;
+  readonly #processingTimers: KeyedTimers;
+  /** Both, where they are in a store. */
+  readonly #storedTimers: readonly StoredTimers[];
   readonly #sideInputs: SideInputs | undefined;
   #waiting: Waiting[] = [];
   readonly #waitingHolds = new WatermarkHolds();
@@ -105,6 +119,17 @@ export class ParDoOperator extends Operator {
       beforeSave: states.map(({ schema }) => schema?.beforeSave?.bind(schema)),
     });
     this.#keeper = options.remote?.state ?? this.#state;
+    const { store } = this.#backend;
+    if (store === undefined || !this.#keyed) {
+      this.#storedTimers = [];
+      this.#eventTimers = new TimerQueue('event');
+      this.#processingTimers = new TimerQueue('processing');
+    } else {
+      const table = timersTable(store, options.name);
+      this.#eventTimers = new StoredTimers('event', store, options.name, table);
+      this.#processingTimers = new StoredTimers('processing', store, options.name, table);
+      this.#storedTimers = [this.#eventTimers, this.#processingTimers] as StoredTimers[];
+    }
     this.#sideInputs = options.remote === undefined ? options.sideInputs : options.remote.sideInputs;
     this.#current = this.#newContext();
     if (timers.length > 0 && this.#doFn.onTimer === undefined) {
@@ -406,12 +431,13 @@ export class ParDoOperator extends Operator {
     return this.#processingTimers.nextAt();
   }
 
-  override advanceProcessingTime(now: number): void {
+  override advanceProcessingTime(now: number): boolean {
     this.#fireDue(this.#processingTimers, now);
+    return this.#processingTimers.isHungry;
   }
 
   /** In order of time; a key's next timer waits for an asynchronous call of it, which may move or clear that timer. */
-  #fireDue(queue: TimerQueue, now: number, most = Number.POSITIVE_INFINITY): boolean {
+  #fireDue(queue: KeyedTimers, now: number, most = Number.POSITIVE_INFINITY): boolean {
     const postponed: PendingTimer[] = [];
     let fired = 0;
     while (fired < most) {
@@ -422,7 +448,7 @@ export class ParDoOperator extends Operator {
       else this.fire(due);
     }
     for (const timer of postponed) queue.set(keyIdOf(timer.key), timer);
-    return fired > 0;
+    return fired > 0 || queue.isHungry;
   }
 
   /** Calls the hook of a timer that is due. A runner that keeps the timers calls this itself. */
@@ -490,17 +516,21 @@ export class ParDoOperator extends Operator {
     const head: SavedHead = {
       sideInputs: this.#options.sideInputs?.save(),
       waiting: this.#waiting.map((waiting) => ({ ...waiting, window: saveWindow(waiting.window) })),
+      holds: this.#storedTimers.map((stored) => stored.saveHolds()),
     };
-    return { head, entries: this.#entries(...timers) };
+    const due = this.#storedTimers.map((stored) => stored.saveDue());
+    return { head, entries: this.#entries(...timers, due) };
   }
 
   *#entries(
     eventTimers: Iterable<SavedTimer>,
     processingTimers: Iterable<SavedTimer>,
-  ): Generator<SavedEntry | undefined> {
+    due: readonly Iterable<DueEntry>[],
+  ): Generator<SavedEntry | DueEntry | undefined> {
     for (const key of this.#state.unsaved()) yield key === undefined ? undefined : { key };
     for (const eventTimer of eventTimers) yield { eventTimer };
     for (const processingTimer of processingTimers) yield { processingTimer };
+    for (const entries of due) yield* entries;
   }
 
   override endSnapshot(): void {
@@ -512,27 +542,23 @@ export class ParDoOperator extends Operator {
     const own = waiting.filter((saved, place) => this.#ownsWaiting(saved, place, scope));
     this.#waiting = own.map((saved) => ({ ...saved, window: reviveWindow(saved.window) }));
     for (const { timestamp } of this.#waiting) this.#waitingHolds.add(timestamp);
-    for (const { head, entries } of parts) {
+    for (const { head, entries, due } of parts) {
+      const { sideInputs, holds } = head as SavedHead;
       // Each thread has all of its side inputs.
-      this.#options.sideInputs?.restore((head as SavedHead).sideInputs);
+      this.#options.sideInputs?.restore(sideInputs);
+      if (due !== undefined) this.#restoreDue(holds ?? [], due);
       this.#restoreEntries(entries, scope);
     }
-    const stored = parts.map((part) => part.stored).filter((entries) => entries !== undefined);
-    return stored.length === 0 ? undefined : this.#restoreStored(stored, scope);
+    return eachStored(
+      parts,
+      () => this.#backend.relieve(),
+      (entries) => this.#restoreEntries(entries, scope),
+    );
   }
 
-  async #restoreStored(parts: readonly AsyncIterable<unknown>[], scope: RestoreScope): Promise<void> {
-    let entries: unknown[] = [];
-    for (const stored of parts) {
-      for await (const entry of stored) {
-        entries.push(entry);
-        if (entries.length < RESTORED_A_ROUND) continue;
-        this.#restoreEntries(entries, scope);
-        entries = [];
-        if (this.#backend.isFull) await this.#backend.relieve();
-      }
-    }
-    this.#restoreEntries(entries, scope);
+  #restoreDue(holds: readonly SavedHolds[], all: NonNullable<SavedPart['due']>): void {
+    for (const [place, stored] of this.#storedTimers.entries()) stored.restoreHolds(holds[place] ?? []);
+    for (const due of all) this.#storedTimers[due[0]]?.restoreDue(due, keyIdOf);
   }
 
   #ownsWaiting({ value }: Pick<Waiting, 'value'>, place: number, { share }: RestoreScope): boolean {
@@ -589,6 +615,8 @@ export class ParDoOperator extends Operator {
 interface SavedHead {
   readonly sideInputs: unknown;
   readonly waiting: readonly (Omit<Waiting, 'window'> & { readonly window: SavedWindow })[];
+  /** Of timers in a store. */
+  readonly holds?: readonly SavedHolds[];
 }
 
 /** One of the three. */

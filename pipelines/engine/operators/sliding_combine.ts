@@ -1,51 +1,21 @@
 import { keyIdOf } from '#kernel/keys/key_codec';
 import type { EventTime } from '#kernel/time';
-import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
+import { KeyTiles, type SavedKeyTiles, TileCombiner, tilesFrom } from '../state/key_tiles.ts';
 import { LargeMap } from '../state/large_map.ts';
-import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../state/snapshot.ts';
+import {
+  eachStored,
+  type OperatorSnapshot,
+  type RestoreScope,
+  type SavedPart,
+  type TakeEntry,
+} from '../state/snapshot.ts';
 import { Window } from '../windowing/window.ts';
 import { keyIdIn } from './key_identity.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
 
-type AnyCombineFn = CombineFn<unknown, unknown, unknown>;
-
-const ONLY_PANE: PaneInfo = { timing: 'ON_TIME', index: 0, onTimeIndex: 0, isFirst: true, isLast: true };
-
-/** Aggregate of the tiles from `start` to the newest of its batch. */
-interface Suffix {
-  readonly start: number;
-  readonly aggregate: unknown;
-}
-
-/**
- * Partial accumulators of one key by tile, and two stacks over those whose time has passed: one with suffix aggregates to drop the
- * oldest from, one aggregate of what came since. A window's value is then one merge, and each tile costs two in its life.
- *
- * Source: "two-stacks" sliding-window aggregation; Tangwongsan, Hirzel, Schneider, "Optimal and general out-of-order sliding-window
- * aggregation", VLDB 2019 (§2).
- */
-class KeyTiles {
-  readonly key: unknown;
-  readonly tiles = new Map<number, unknown>();
-  readonly front: Suffix[] = [];
-  back: unknown = undefined;
-  hasBack = false;
-  /** A tile that was in the stacks has changed: they are made anew. */
-  isStale = false;
-  /** The last snapshot that has it, or began before it was made. */
-  snapshot: number;
-
-  constructor(key: unknown, snapshot: number) {
-    this.key = key;
-    this.snapshot = snapshot;
-  }
-}
-
-interface SavedKeyTiles {
-  readonly key: unknown;
-  readonly tiles: readonly (readonly [start: number, accumulator: unknown])[];
-}
+/** Of each window's only output. */
+export const ONLY_PANE: PaneInfo = { timing: 'ON_TIME', index: 0, onTimeIndex: 0, isFirst: true, isLast: true };
 
 export interface SlidingCombineOptions {
   readonly name: string;
@@ -64,7 +34,7 @@ export interface SlidingCombineOptions {
  */
 export class SlidingCombineOperator extends Operator {
   readonly #options: SlidingCombineOptions;
-  readonly #fn: AnyCombineFn;
+  readonly #combiner: TileCombiner;
   readonly #keys = new LargeMap<unknown, KeyTiles>();
   /** End of the next window to emit; NaN while there is none. */
   #nextEnd = Number.NaN;
@@ -74,7 +44,7 @@ export class SlidingCombineOperator extends Operator {
   constructor(options: SlidingCombineOptions) {
     super(options.name, options.input);
     this.#options = options;
-    this.#fn = callsOf(options.combineFn, options.name);
+    this.#combiner = new TileCombiner(options.combineFn, options.name, options);
     options.output.producers.push(this);
   }
 
@@ -94,18 +64,11 @@ export class SlidingCombineOperator extends Operator {
     } else if (this.#take !== undefined) {
       this.#handOver(tiles, this.#take);
     }
-    tiles.tiles.set(start, this.#fn.addInput(tiles.tiles.get(start) ?? this.#fn.createAccumulator(), value));
-    const firstEnd = this.#firstOpenEnd(start + periodMs);
+    this.#combiner.add(tiles, start, value);
+    const firstEnd = this.#combiner.firstOpenEnd(start + periodMs, this.inputWatermark);
     if (Number.isNaN(this.#nextEnd) || firstEnd < this.#nextEnd) this.#nextEnd = firstEnd;
     // Windows that ended already do not come again; those to come must see the change.
     if (start + periodMs < this.#nextEnd) tiles.isStale = true;
-  }
-
-  /** The first end of a window, from `end` on, that the watermark has not passed. */
-  #firstOpenEnd(end: number): number {
-    const { periodMs } = this.#options;
-    if (end - 1 >= this.inputWatermark) return end;
-    return end + Math.ceil((this.inputWatermark + 1 - end) / periodMs) * periodMs;
   }
 
   protected override onInputWatermark(watermark: EventTime): void {
@@ -125,59 +88,15 @@ export class SlidingCombineOperator extends Operator {
     const timestamp = window.maxTimestamp();
     for (const [keyId, tiles] of this.#keys) {
       if (this.#take !== undefined) this.#handOver(tiles, this.#take);
-      const accumulator = this.#aggregate(tiles, end);
+      const accumulator = this.#combiner.aggregate(tiles, end);
       if (accumulator !== undefined) {
-        const value = outputApart(this.#fn, accumulator);
+        const value = this.#combiner.outputOf(accumulator);
         output.receive({ key: tiles.key, value }, timestamp, window, ONLY_PANE);
       }
       // The oldest tile is in no later window.
       tiles.tiles.delete(end - sizeMs);
       if (tiles.tiles.size === 0) this.#keys.delete(keyId);
     }
-  }
-
-  /** The window that ends at `end`; undefined when it holds nothing. */
-  #aggregate(tiles: KeyTiles, end: number): unknown {
-    const { sizeMs, periodMs } = this.#options;
-    const oldest = end - sizeMs;
-    if (tiles.isStale) {
-      tiles.isStale = false;
-      this.#rebuild(tiles, oldest, end);
-    } else {
-      const newest = tiles.tiles.get(end - periodMs);
-      if (newest !== undefined) {
-        tiles.back = this.#merge(tiles.back, newest, tiles.hasBack);
-        tiles.hasBack = true;
-      }
-      const { front } = tiles;
-      while (front.length > 0 && (front.at(-1) as Suffix).start < oldest) front.pop();
-      if (front.length === 0 && tiles.hasBack) this.#rebuild(tiles, oldest, end);
-    }
-    const front = tiles.front.at(-1);
-    if (front === undefined) return tiles.hasBack ? tiles.back : undefined;
-    return tiles.hasBack
-      ? this.#fn.mergeAccumulators([this.#fn.createAccumulator(), front.aggregate, tiles.back])
-      : front.aggregate;
-  }
-
-  /** All tiles of the window into the front stack, newest first. */
-  #rebuild(tiles: KeyTiles, oldest: number, end: number): void {
-    tiles.front.length = 0;
-    tiles.back = undefined;
-    tiles.hasBack = false;
-    const starts = [...tiles.tiles.keys()].filter((start) => start >= oldest && start < end).sort((a, b) => b - a);
-    let aggregate: unknown;
-    for (const [index, start] of starts.entries()) {
-      aggregate = this.#merge(tiles.tiles.get(start), aggregate, index > 0);
-      tiles.front.push({ start, aggregate });
-    }
-  }
-
-  /** Never changes what it merges: a fresh accumulator comes first, and that one a combine function may change. */
-  #merge(first: unknown, second: unknown, both: boolean): unknown {
-    const fresh = this.#fn.createAccumulator();
-    if (both) return this.#fn.mergeAccumulators([fresh, first, second]);
-    return this.#fn.mergeAccumulators([fresh, first ?? second]);
   }
 
   // --- durability ----------------------------------------------------------------------------------------------
@@ -207,21 +126,26 @@ export class SlidingCombineOperator extends Operator {
     this.#take = undefined;
   }
 
-  override restore(parts: readonly SavedPart[], { share }: RestoreScope): void {
-    for (const { entries } of parts) {
-      for (const { key, tiles: savedTiles } of entries as Iterable<SavedKeyTiles>) {
-        if (share?.ownsKey(key) === false) continue;
-        const tiles = new KeyTiles(key, 0);
-        for (const [start, accumulator] of savedTiles) tiles.tiles.set(start, accumulator);
-        tiles.isStale = true;
-        this.#keys.set(keyIdOf(key), tiles);
-      }
-    }
+  override restore(parts: readonly SavedPart[], { share }: RestoreScope): void | Promise<void> {
+    for (const { entries } of parts) this.#restoreTiles(entries as Iterable<SavedKeyTiles>, share);
     // The first of all threads: before its own next window a key has nothing to emit.
-    const ends = parts.map(({ head }) => (head as { readonly nextEnd: number }).nextEnd);
-    const open = ends.filter((end) => !Number.isNaN(end));
-    this.#nextEnd = this.#keys.size === 0 || open.length === 0 ? Number.NaN : Math.min(...open);
+    this.#nextEnd = firstEndOf(parts);
+    return eachStored(parts, undefined, (entries) => this.#restoreTiles(entries as Iterable<SavedKeyTiles>, share));
   }
+
+  #restoreTiles(entries: Iterable<SavedKeyTiles>, share: RestoreScope['share']): void {
+    for (const { key, tiles: savedTiles } of entries) {
+      if (share?.ownsKey(key) === false) continue;
+      this.#keys.set(keyIdOf(key), tilesFrom(key, savedTiles));
+    }
+  }
+}
+
+/** Returns the first end of a window that one of the saved parts may emit; NaN when none may. */
+export function firstEndOf(parts: readonly SavedPart[]): number {
+  const ends = parts.map(({ head }) => (head as { readonly nextEnd: number }).nextEnd);
+  const open = ends.filter((end) => !Number.isNaN(end));
+  return open.length === 0 ? Number.NaN : Math.min(...open);
 }
 
 const saved = ({ key, tiles }: KeyTiles): SavedKeyTiles => ({ key, tiles: [...tiles] });

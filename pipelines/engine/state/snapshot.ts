@@ -15,12 +15,30 @@ export interface OperatorSnapshot {
   readonly entries: Iterator<unknown>;
 }
 
+/** A key that is due at a time, in one of its operator's queues. */
+export type SavedDue = readonly [queue: number, at: number, key: unknown];
+
+/** As an entry of a snapshot. */
+export interface DueEntry {
+  readonly due: SavedDue;
+}
+
+/** Returns entries of one of an operator's queues. */
+export function* dueEntries(
+  queue: number,
+  all: Iterable<{ readonly at: number; readonly key: unknown }>,
+): Generator<DueEntry> {
+  for (const { at, key } of all) yield { due: [queue, at, key] };
+}
+
 /** Part of an operator's saved state: there is one for each thread that kept some of it. */
 export interface SavedPart {
   readonly head: unknown;
   readonly entries: Iterable<unknown>;
   /** Entries that are in a store of their own and not among {@link entries}. */
   readonly stored?: AsyncIterable<unknown> | undefined;
+  /** Where the store that holds the other entries is used as it is: the nearer part of its queues by time. */
+  readonly due?: Iterable<SavedDue> | undefined;
 }
 
 /** How saved state becomes an operator's. */
@@ -35,3 +53,39 @@ const NOTHING: Iterator<unknown> = [][Symbol.iterator]();
 
 /** A snapshot that is all head. */
 export const smallSnapshot = (head: unknown): OperatorSnapshot => ({ head, entries: NOTHING });
+
+/** Entries that are restored before a backend may make room. */
+const RESTORED_A_ROUND = 1_000;
+
+/**
+ * Restores what stores hold of an operator's parts, some entries at a time.
+ *
+ * @param relieve - makes room in between
+ * @returns undefined where they hold nothing
+ */
+export function eachStored(
+  parts: readonly SavedPart[],
+  relieve: (() => Promise<void>) | undefined,
+  restore: (entries: readonly unknown[]) => void,
+): Promise<void> | undefined {
+  const stored = parts.map((part) => part.stored).filter((entries) => entries !== undefined);
+  return stored.length === 0 ? undefined : restoreAll(stored, relieve, restore);
+}
+
+async function restoreAll(
+  parts: readonly AsyncIterable<unknown>[],
+  relieve: (() => Promise<void>) | undefined,
+  restore: (entries: readonly unknown[]) => void,
+): Promise<void> {
+  let entries: unknown[] = [];
+  for (const stored of parts) {
+    for await (const entry of stored) {
+      entries.push(entry);
+      if (entries.length < RESTORED_A_ROUND) continue;
+      restore(entries);
+      entries = [];
+      await relieve?.();
+    }
+  }
+  restore(entries);
+}

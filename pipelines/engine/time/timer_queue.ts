@@ -25,6 +25,27 @@ export interface TimerStore {
   clear(keyId: unknown, slot: TimerSlot, key: unknown): void;
 }
 
+/** Timers of one kind of time, where they are kept for a DoFn. */
+export interface KeyedTimers extends TimerStore {
+  /** 0 when none is set. */
+  readonly size: number;
+  /** Time of the earliest timer, or one before it; undefined when there is none. */
+  nextAt(): number | undefined;
+  /** Removes and returns the earliest timer that is due: once the watermark has passed it, or processing time has come to it. */
+  popDue(now: number, keyIdOf: (key: unknown) => unknown): PendingTimer | undefined;
+  /** More is due than {@link popDue} has at hand: it comes with the backend's next relief. */
+  readonly isHungry: boolean;
+  /** Earliest output timestamp that the output watermark must not pass. */
+  earliestHold(): number;
+  /** The timers that are set now, saved one by one as they are read: a timer itself never changes. */
+  save(): Iterable<SavedTimer>;
+  restore(timer: SavedTimer, keyIdOf: (key: unknown) => unknown): void;
+}
+
+/** Whether a timer holds the output watermark. One of event time that puts out at the time it fires at holds nothing: the input watermark is not past it before. */
+export const isHolding = (domain: 'event' | 'processing', at: number, outputTimestamp: number): boolean =>
+  outputTimestamp !== NO_OUTPUT_TIMESTAMP && (domain === 'processing' || outputTimestamp < at);
+
 const slotOf = (timer: TimerSlot): string => `${timer.window.id}\u0000${timer.specId}\u0000${timer.tag}`;
 
 interface Entry {
@@ -36,7 +57,8 @@ interface Entry {
  * Timers ordered by time: a heap with lazy deletion (setting a timer again leaves the old entry dead in the heap, and dead
  * entries are swept when they outnumber live ones).
  */
-export class TimerQueue implements TimerStore {
+export class TimerQueue implements KeyedTimers {
+  readonly isHungry = false;
   readonly #domain: 'event' | 'processing';
   readonly #heap = new TimeHeap<Entry>();
   readonly #byKey = new LargeMap<unknown, Map<string, Entry>>();
@@ -79,13 +101,11 @@ export class TimerQueue implements TimerStore {
     this.#forget(keyId, slots, entry.timer);
   }
 
-  /** Time of the earliest timer, or undefined. */
   nextAt(): number | undefined {
     this.#dropDead();
     return this.#heap.nextAt();
   }
 
-  /** Removes and returns the earliest timer that is due: once the watermark has passed it, or processing time has come to it. */
   popDue(now: number, keyIdOf: (key: unknown) => unknown): PendingTimer | undefined {
     this.#dropDead();
     const top = this.#heap.peek();
@@ -98,17 +118,14 @@ export class TimerQueue implements TimerStore {
     return top.timer;
   }
 
-  /** Earliest output timestamp that the output watermark must not pass. */
   earliestHold(): number {
     return this.#holds.earliest();
   }
 
-  /** An event timer that puts out at the time it fires at holds nothing: the input watermark is not past it before. */
   #isHeld({ at, outputTimestamp }: PendingTimer): boolean {
-    return outputTimestamp !== NO_OUTPUT_TIMESTAMP && (this.#domain === 'processing' || outputTimestamp < at);
+    return isHolding(this.#domain, at, outputTimestamp);
   }
 
-  /** The timers that are set now, saved one by one as they are read: a timer itself never changes. */
   save(): Iterable<SavedTimer> {
     const live = this.#heap
       .values()

@@ -1,6 +1,9 @@
 import { LargeMap } from '../state/large_map.ts';
 import { TimeHeap } from './time_heap.ts';
 
+/** Times and how many there are of each. */
+export type SavedHolds = readonly (readonly [time: number, count: number])[];
+
 /** A multiset of event times with its minimum: what an operator must not let its output watermark pass. */
 export class WatermarkHolds {
   readonly #counts = new LargeMap<number, number>();
@@ -26,5 +29,16 @@ export class WatermarkHolds {
       this.#times.pop();
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  save(): SavedHolds {
+    return [...this.#counts];
+  }
+
+  restore(saved: SavedHolds): void {
+    for (const [time, count] of saved) {
+      this.#counts.set(time, count);
+      this.#times.push(time, time);
+    }
   }
 }

@@ -1,7 +1,7 @@
 import { Window } from './window.ts';
 
 /** What adding a window does: `sources` are those that become `result`; empty when nothing merges. */
-interface Merged {
+export interface Merged {
   readonly sources: readonly Window[];
   readonly result: Window;
 }
@@ -17,24 +17,9 @@ export class SessionWindows {
   /** Adds a window and merges it with those that it shares a moment with. */
   add(keyId: unknown, window: Window): Merged {
     const windows = this.#ofKey.get(keyId);
-    if (windows === undefined) {
-      this.#ofKey.set(keyId, [window]);
-      return { sources: NOTHING, result: window };
-    }
-    const from = firstEndingAfter(windows, window.start);
-    let to = from;
-    while (to < windows.length && (windows[to] as Window).start < window.end) to += 1;
-    if (from === to) {
-      windows.splice(from, 0, window);
-      return { sources: NOTHING, result: window };
-    }
-    const first = windows[from] as Window;
-    const last = windows[to - 1] as Window;
-    const start = Math.min(first.start, window.start);
-    const end = Math.max(last.end, window.end);
-    if (to - from === 1 && first.start === start && first.end === end) return { sources: NOTHING, result: first };
-    const result = new Window(start, end);
-    return { sources: [...windows.splice(from, to - from, result), window], result };
+    if (windows !== undefined) return addSession(windows, window);
+    this.#ofKey.set(keyId, [window]);
+    return { sources: NOTHING, result: window };
   }
 
   /** Puts a saved window back; those of a key do not overlap. */
@@ -51,6 +36,24 @@ export class SessionWindows {
     if (windows[at]?.id === window.id) windows.splice(at, 1);
     if (windows.length === 0) this.#ofKey.delete(keyId);
   }
+}
+
+/** Adds a window to those of one key, which are in order of time, and merges it with those that it shares a moment with. */
+export function addSession(windows: Window[], window: Window): Merged {
+  const from = firstEndingAfter(windows, window.start);
+  let to = from;
+  while (to < windows.length && (windows[to] as Window).start < window.end) to += 1;
+  if (from === to) {
+    windows.splice(from, 0, window);
+    return { sources: NOTHING, result: window };
+  }
+  const first = windows[from] as Window;
+  const last = windows[to - 1] as Window;
+  const start = Math.min(first.start, window.start);
+  const end = Math.max(last.end, window.end);
+  if (to - from === 1 && first.start === start && first.end === end) return { sources: NOTHING, result: first };
+  const result = new Window(start, end);
+  return { sources: [...windows.splice(from, to - from, result), window], result };
 }
 
 /** Place of the first window that ends after `time`. */

@@ -60,7 +60,7 @@ export abstract class TriggerMachine {
     for (const [index, part] of this.parts.entries()) part.reset(partOf(state, index));
   }
 
-  /** What was saved under a longer delay is due by the delay of now. */
+  /** Called once state is restored: what waits for a time is woken then; what was saved under a longer delay is due by the delay of now. */
   resume(state: TriggerState, scope: TriggerScope): void {
     for (const [index, part] of this.parts.entries()) part.resume(partOf(state, index), scope);
   }
@@ -155,10 +155,9 @@ class AfterProcessingTime extends TriggerMachine {
   }
 
   override resume(state: TriggerState, scope: TriggerScope): void {
-    const latest = scope.now + this.#delayMs;
-    if (!Number.isFinite(state.dueAt) || state.dueAt <= latest) return;
-    state.dueAt = latest;
-    scope.wakeAt(latest);
+    if (!Number.isFinite(state.dueAt)) return;
+    state.dueAt = Math.min(state.dueAt, scope.now + this.#delayMs);
+    scope.wakeAt(state.dueAt);
   }
 
   shouldFire(state: TriggerState, scope: TriggerScope): boolean {

@@ -1,6 +1,6 @@
 import { keyIdOf } from '#kernel/keys/key_codec';
-import { type Cells, fillCells, type OperatorState, type SavedKey } from '#pipelines/engine/operators/keyed_state';
-import type { CellsSpec } from '#pipelines/engine/operators/state_backend';
+import { type Cells, fillCells, type SavedKey } from '#pipelines/engine/operators/keyed_state';
+import type { CellsSpec, StoredPart, StoredTable, TableSpec } from '#pipelines/engine/operators/state_backend';
 import type { CellMapping } from '#pipelines/engine/state/state_schema';
 import type { Window } from '#pipelines/engine/windowing/window';
 
@@ -58,34 +58,56 @@ export interface KeyStore {
   unsaved(): Iterable<undefined>;
 }
 
-/** The cells of one DoFn: those of hot keys in the cache, the others in the store. */
-export class DiskCells implements OperatorState {
-  readonly transform: string;
+/** Returns the name of a transform's table in a store. @param part - undefined: the cells of a DoFn */
+export const tableName = (transform: string, part: StoredPart | undefined): string =>
+  part === undefined ? transform : `${transform}\u0000${part}`;
+
+type Packing = Pick<TableSpec, 'pack' | 'unpack'>;
+
+/** The cells of one transform: those of hot keys in the cache, the others in the store. */
+export class DiskCells implements StoredTable {
+  /** Its name in the store. */
+  readonly name: string;
   /** Its number in the store, known once that is open. */
   table = 0;
   readonly #store: KeyStore;
   readonly #slots: number;
   readonly #beforeSave: readonly (((value: unknown) => void) | undefined)[];
+  readonly #packing: Packing | undefined;
   readonly #cached = new Map<unknown, CachedKey>();
   /** The key that was looked up last: a call changes what it has just read. */
   #last: CachedKey | undefined;
 
-  constructor(store: KeyStore, { transform, slots, beforeSave }: CellsSpec) {
+  constructor(store: KeyStore, spec: CellsSpec | TableSpec) {
+    const isTable = 'part' in spec;
     this.#store = store;
-    this.transform = transform;
-    this.#slots = slots;
-    this.#beforeSave = beforeSave;
+    this.name = tableName(spec.transform, isTable ? spec.part : undefined);
+    this.#slots = spec.slots;
+    this.#beforeSave = isTable ? [] : spec.beforeSave;
+    this.#packing = isTable ? spec : undefined;
   }
 
   cells(key: unknown, keyId: unknown, window: Window): Cells {
     return this.#cellsAt(key, keyId, window.id);
   }
 
-  #cellsAt(key: unknown, keyId: unknown, windowId: string): Cells {
+  windowsOf(key: unknown, keyId: unknown): readonly unknown[] {
+    return this.#toChange(key, keyId).windows;
+  }
+
+  cachedWindowsOf(keyId: unknown): readonly unknown[] | undefined {
+    return this.#cached.get(keyId)?.windows;
+  }
+
+  #toChange(key: unknown, keyId: unknown): CachedKey {
     const cached = this.#lookUp(key, keyId);
     // As it was when the snapshot began: the call at hand may change values in place.
     if (this.#store.isFrozen(cached)) this.#store.save(cached);
-    const { windows } = cached;
+    return cached;
+  }
+
+  #cellsAt(key: unknown, keyId: unknown, windowId: string): Cells {
+    const { windows } = this.#toChange(key, keyId);
     for (let at = 0; at < windows.length; at += 2) if (windows[at] === windowId) return windows[at + 1] as Cells;
     const cells = new Array<unknown>(this.#slots).fill(undefined);
     windows.push(windowId, cells);
@@ -137,6 +159,23 @@ export class DiskCells implements OperatorState {
   removed({ keyId }: CachedKey): void {
     this.#cached.delete(keyId);
     this.#last = undefined;
+  }
+
+  /** Called by the store with what it has of a key. */
+  unpack(key: unknown, windows: unknown[]): unknown[] {
+    const packing = this.#packing;
+    if (packing !== undefined) {
+      for (let at = 1; at < windows.length; at += 2) windows[at] = packing.unpack(windows[at] as Cells, key);
+    }
+    return windows;
+  }
+
+  /** Returns windows of a key as they are written. */
+  pack(windows: unknown[]): unknown[] {
+    const packing = this.#packing;
+    return packing === undefined
+      ? windows
+      : windows.map((part, at) => (at % 2 === 0 ? part : packing.pack(part as Cells)));
   }
 
   /** Called by the store before a key is written. */

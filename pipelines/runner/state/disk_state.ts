@@ -2,11 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClassicLevel } from 'classic-level';
-import type { Cells, OperatorState, SavedKey } from '#pipelines/engine/operators/keyed_state';
-import { type CellsSpec, heapBackend, type StateBackend } from '#pipelines/engine/operators/state_backend';
+import type { Cells, OperatorState } from '#pipelines/engine/operators/keyed_state';
+import {
+  type CellsSpec,
+  type DueQueue,
+  heapBackend,
+  type KeyedStore,
+  type QueueSpec,
+  type StateBackend,
+  type StoredPart,
+  type StoredTable,
+  type TableSpec,
+} from '#pipelines/engine/operators/state_backend';
+import { entriesOfRecord } from '#pipelines/engine/operators/stored/stored_entries';
 import { makeFolder } from '#storage/durable_files';
 import { diskError } from '#storage/errors';
-import { CachedKey, DiskCells, type KeyStore } from './disk_cells.ts';
+import { CachedKey, DiskCells, type KeyStore, tableName } from './disk_cells.ts';
+import { DiskQueue, type QueueStore } from './disk_queue.ts';
 import { readRecord, recordKey, tableStart, writeRecord } from './records.ts';
 import { type KnownFiles, placeFiles, type StoredFile, saveFiles } from './store_files.ts';
 
@@ -35,6 +47,9 @@ const MEASURED_AGAIN = 4;
 /** Values take more room as objects than as bytes. */
 const HEAP_FACTOR = 2;
 const FIRST_BYTES = BYTES_A_KEY + HEAP_FACTOR * 100;
+/** Of the cache's size, what each queue by time may have in the heap; and what a key takes there. */
+const QUEUE_SHARE = 1 / 16;
+const BYTES_A_DUE = 100;
 /** Room that is made beyond what is needed, so that it is not made for each key. */
 const SPARE = 1 / 16;
 /** Records of one batch. */
@@ -59,7 +74,7 @@ type Batch = ReturnType<Store['batch']>;
  * Keyed state in an embedded LevelDB, with a cache of hot keys that is bounded in bytes: second chance, since a hit then costs one assignment. The store works in a folder
  * that no snapshot refers to; a snapshot writes what has changed since the one before, then keeps the store's files, which never change once they are whole.
  */
-export class DiskState implements StateBackend, KeyStore {
+export class DiskState implements StateBackend, KeyedStore, KeyStore {
   readonly #options: DiskStateOptions;
   #db: Store | undefined;
   readonly #cells: DiskCells[] = [];
@@ -82,9 +97,37 @@ export class DiskState implements StateBackend, KeyStore {
   #writing: Promise<void> | undefined;
   #failure: unknown;
   #known: KnownFiles = new Map();
+  readonly #queues: DiskQueue[] = [];
+  /** The store, as queues see it. */
+  readonly #places: QueueStore;
 
   constructor(options: DiskStateOptions) {
     this.#options = options;
+    const isHeld = (): boolean => this.#isHeld;
+    this.#places = {
+      get isHeld() {
+        return isHeld();
+      },
+      put: (key, record) => {
+        this.#put(key, record);
+        this.#writeFull();
+      },
+      read: async (range, most) => {
+        this.#write();
+        await this.#written();
+        return this.#store.iterator({ ...range, limit: most }).all();
+      },
+      clear: async (range) => {
+        this.#write();
+        await this.#written();
+        await this.#store.clear(range);
+      },
+    };
+  }
+
+  /** Itself. */
+  get store(): KeyedStore {
+    return this;
   }
 
   cellsOf(spec: CellsSpec): OperatorState {
@@ -95,6 +138,19 @@ export class DiskState implements StateBackend, KeyStore {
     return cells;
   }
 
+  tableOf(spec: TableSpec): StoredTable {
+    const cells = new DiskCells(this, spec);
+    this.#cells.push(cells);
+    return cells;
+  }
+
+  queueOf(spec: QueueSpec): DueQueue {
+    const most = Math.max(2, Math.floor((QUEUE_SHARE * this.#options.cacheBytes) / BYTES_A_DUE));
+    const queue = new DiskQueue(this.#places, spec, most);
+    this.#queues.push(queue);
+    return queue;
+  }
+
   /** Opens the store once all its transforms are known. @param saved - what it starts with; empty without it */
   async open(saved?: SavedStore): Promise<void> {
     const { folder, saved: savedFolder } = this.#options;
@@ -103,11 +159,12 @@ export class DiskState implements StateBackend, KeyStore {
     if (saved !== undefined) this.#known = await placeFiles(savedFolder, saved.files, folder);
     const tables = this.#tables;
     for (const [transform, table] of Object.entries(saved?.tables ?? {})) tables.set(transform, table);
-    for (const cells of this.#cells) {
-      cells.table = tables.get(cells.transform) ?? tables.size;
-      tables.set(cells.transform, cells.table);
+    for (const part of [...this.#cells, ...this.#queues]) {
+      part.table = tables.get(part.name) ?? tables.size;
+      tables.set(part.name, part.table);
     }
     this.#db = await openStore(folder);
+    for (const queue of this.#queues) await queue.open();
   }
 
   async close(): Promise<void> {
@@ -129,7 +186,7 @@ export class DiskState implements StateBackend, KeyStore {
 
   load(owner: DiskCells, key: unknown, keyId: unknown): CachedKey {
     const record = this.#store.getSync(recordKey(owner.table, keyId));
-    const windows = record === undefined ? [] : readRecord(record)[1];
+    const windows = record === undefined ? [] : owner.unpack(key, readRecord(record)[1]);
     const bytes = record === undefined ? FIRST_BYTES : heapBytes(record.length);
     const cached = new CachedKey(owner, key, keyId, windows, this.#ring.length, bytes);
     this.#ring.push(cached);
@@ -140,7 +197,7 @@ export class DiskState implements StateBackend, KeyStore {
   change(cached: CachedKey): void {
     cached.changes += 1;
     if (cached.changes >= cached.measuredAfter) {
-      this.#measure(cached, writeRecord(cached.key, cached.windows).length);
+      this.#measure(cached, writeRecord(cached.key, cached.owner.pack(cached.windows)).length);
       cached.measuredAfter = MEASURED_AGAIN * cached.changes;
     }
     cached.changedIn = this.epoch;
@@ -160,19 +217,29 @@ export class DiskState implements StateBackend, KeyStore {
     cached.changedIn = 0;
     const { owner, keyId, windows } = cached;
     const key = recordKey(owner.table, keyId);
-    this.#batch ??= this.#store.batch();
     if (windows.length === 0) {
-      this.#batch.del(key);
+      this.#put(key, undefined);
       cached.isStored = false;
     } else {
       owner.prepare(cached);
-      const record = writeRecord(cached.key, windows);
-      this.#batch.put(key, record);
+      const record = writeRecord(cached.key, owner.pack(windows));
+      this.#put(key, record);
       this.#measure(cached, record.length);
       cached.isStored = true;
     }
     cached.batch = this.#batchNumber;
-    if (this.#batch.length >= BATCH_RECORDS) this.#write();
+    this.#writeFull();
+  }
+
+  /** @param record - undefined removes it */
+  #put(key: string, record: string | undefined): void {
+    this.#batch ??= this.#store.batch();
+    if (record === undefined) this.#batch.del(key);
+    else this.#batch.put(key, record);
+  }
+
+  #writeFull(): void {
+    if (this.#batch !== undefined && this.#batch.length >= BATCH_RECORDS) this.#write();
   }
 
   forgetEmpty(cached: CachedKey): boolean {
@@ -198,16 +265,27 @@ export class DiskState implements StateBackend, KeyStore {
 
   /** Whether more is in the heap than was allowed, until the snapshot under way is taken. */
   get isPressed(): boolean {
-    return this.#isHeld && this.#bytes > PRESSED * this.#options.cacheBytes;
+    if (!this.#isHeld) return false;
+    let bytes = this.#bytes;
+    for (const { beyond } of this.#queues) bytes += beyond * BYTES_A_DUE;
+    return bytes > PRESSED * this.#options.cacheBytes;
   }
 
   get isFull(): boolean {
-    return this.#bytes > this.#options.cacheBytes || this.#failure !== undefined;
+    if (this.#bytes > this.#options.cacheBytes || this.#failure !== undefined) return true;
+    for (const queue of this.#queues) if (queue.isToBeTended) return true;
+    return false;
   }
 
   /** What has to be written goes with the next call: the one before is written meanwhile. */
   async relieve(): Promise<void> {
     await this.#written();
+    if (this.#bytes > this.#options.cacheBytes) this.#evict();
+    for (const queue of this.#queues) if (queue.isToBeTended) await queue.tend();
+    this.#write();
+  }
+
+  #evict(): void {
     const ring = this.#ring;
     const wanted = (1 - SPARE) * this.#options.cacheBytes;
     // Bytes of keys that can be removed once their batch is written.
@@ -228,7 +306,6 @@ export class DiskState implements StateBackend, KeyStore {
         promised += cached.bytes;
       }
     }
-    this.#write();
   }
 
   async #written(): Promise<void> {
@@ -285,6 +362,7 @@ export class DiskState implements StateBackend, KeyStore {
     const { files, known, addedBytes } = await saveFiles(folder, saved, this.#known);
     this.#known = known;
     this.#isHeld = false;
+    for (const queue of this.#queues) queue.release();
     return { tables: Object.fromEntries(this.#tables), files, addedBytes };
   }
 }
@@ -303,31 +381,37 @@ async function openStore(folder: string): Promise<Store> {
   return db;
 }
 
-/** Reads what a snapshot's store has of one transform, in a folder of its own that is removed in the end. */
-export async function* readStored(
-  saved: string,
-  store: SavedStore,
-  transform: string,
-): AsyncGenerator<{ readonly key: SavedKey }> {
-  const table = store.tables[transform];
-  if (table === undefined) return;
+const PARTS: readonly (StoredPart | undefined)[] = [undefined, 'timers', 'groups', 'tiles'];
+
+/** Whether a snapshot's store has anything of a transform. */
+export const hasStored = ({ tables }: SavedStore, transform: string): boolean =>
+  PARTS.some((part) => tables[tableName(transform, part)] !== undefined);
+
+/** Reads what a snapshot's store has of one transform, as entries that every backend restores, in a folder of its own that is removed in the end. */
+export async function* readStored(saved: string, store: SavedStore, transform: string): AsyncGenerator<unknown> {
+  if (!hasStored(store, transform)) return;
   const folder = join(saved, `reading-${process.pid}-${randomUUID().slice(0, 8)}`);
   await makeFolder(folder);
   try {
     await placeFiles(saved, store.files, folder);
     const db = await openStore(folder);
     try {
-      for await (const record of db.values({ gte: tableStart(table), lt: tableStart(table + 1) })) {
-        const [key, flat] = readRecord(record);
-        const windows = flat.flatMap((id, at) =>
-          at % 2 === 0 ? [[id as string, flat[at + 1] as Cells] as const] : [],
-        );
-        yield { key: [key, windows] };
+      for (const part of PARTS) {
+        const table = store.tables[tableName(transform, part)];
+        if (table !== undefined) yield* readTable(db, table, part);
       }
     } finally {
       await db.close();
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function* readTable(db: Store, table: number, part: StoredPart | undefined): AsyncGenerator<unknown> {
+  for await (const record of db.values({ gte: tableStart(table), lt: tableStart(table + 1) })) {
+    const [key, flat] = readRecord(record);
+    const windows = flat.flatMap((id, at) => (at % 2 === 0 ? [[id as string, flat[at + 1] as Cells] as const] : []));
+    yield* entriesOfRecord(part, [key, windows]);
   }
 }

@@ -72,12 +72,27 @@ function isWellFormed(text: string): boolean {
   return true;
 }
 
-/** Returns where a key's record is: the transform's number, then what identifies the key. @param keyId - see keyIdOf in kernel/keys/key_codec.ts */
-export function recordKey(table: number, keyId: unknown): string {
-  const start = tableStart(table);
+/** Returns where a key's record is: the transform's number, then what identifies the key. @param keyId - see keyIdOf in kernel/keys/key_codec.ts @param prefix - what comes before it */
+export function recordKey(table: number, keyId: unknown, prefix = ''): string {
+  const start = tableStart(table) + prefix;
   if (typeof keyId !== 'string') return `${start}:${String(keyId)}`;
   return isWellFormed(keyId) ? `${start}'${keyId}` : `${start}"${JSON.stringify(keyId)}`;
 }
 
 /** Returns what all records of a transform begin with; those of the next one come behind them. */
 export const tableStart = (table: number): string => table.toString(16).padStart(4, '0');
+
+const bits = new DataView(new ArrayBuffer(8));
+
+/** Returns where a key's entry of a time is in a queue: behind {@link tableStart}, in order of time. */
+export const dueKey = (table: number, at: number, keyId: unknown): string => recordKey(table, keyId, timeText(at));
+
+/** A number as sixteen characters, in the same order as numbers. */
+export function timeText(at: number): string {
+  // Zero has two forms of bits.
+  bits.setFloat64(0, at + 0);
+  const [high, low] = [bits.getUint32(0), bits.getUint32(4)];
+  const isNegative = high >= 0x8000_0000;
+  const text = (part: number): string => (part >>> 0).toString(16).padStart(8, '0');
+  return isNegative ? text(~high) + text(~low) : text(high ^ 0x8000_0000) + text(low);
+}

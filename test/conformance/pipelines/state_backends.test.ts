@@ -75,7 +75,9 @@ class Life {
     if (saved === undefined) return life;
     for (const entry of saved.entries) life.state.restore(clone(entry));
     if (stored === undefined || (life.#disk !== undefined && usable !== undefined)) return life;
-    for await (const { key } of readStored(join(directory, 'saved'), stored, 'Stateful')) life.state.restore(key);
+    for await (const entry of readStored(join(directory, 'saved'), stored, 'Stateful')) {
+      life.state.restore((entry as { readonly key: SavedKey }).key);
+    }
     return life;
   }
 
