@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assetPath } from '#kernel/project_root';
@@ -20,7 +21,7 @@ import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows, slidingWindows } from '#pipelines/model/windows/windowing';
-import { runEmbedded } from '#pipelines/runner/embedded';
+import { type EmbeddedOptions, runEmbedded } from '#pipelines/runner/embedded';
 import { FLINK_JARS } from '#scripts/services/beam_runners';
 import { cacheFolder } from '#scripts/services/install';
 import { report } from '../tools/result.ts';
@@ -29,10 +30,10 @@ import { countAndSum, type Event, Events, eventOf, KEYS, type Sums } from '../wo
 const BENCH = 'engine';
 
 /** Runs a pipeline over `events` events; events a second. */
-async function throughput(events: number, construct: Construct): Promise<number> {
+async function throughput(events: number, construct: Construct, options?: EmbeddedOptions): Promise<number> {
   const plan = createPipeline(construct);
   const startedMs = performance.now();
-  await runEmbedded(plan).finished;
+  await runEmbedded(plan, options).finished;
   return (events / (performance.now() - startedMs)) * 1_000;
 }
 
@@ -84,6 +85,42 @@ report({
   ...(flink === undefined ? {} : { peer: 'native Flink 1.19, parallelism 1', peerValue: flink, ratioFloor: 0.5 }),
 });
 report({ bench: BENCH, case: 'the same', metric: 'peak memory', value: peakMb, unit: 'MB', ceiling: 512 });
+
+// --- the same with a snapshot each second ------------------------------------------------------------------------
+
+const SAVED_EVENTS = Number(process.env.ENGINE_SAVED_EVENTS ?? 20_000_000);
+const SNAPSHOT_MS = 1_000;
+const saved = { rows: 0, total: 0 };
+const folder = mkdtempSync(join(tmpdir(), 'bench-engine-'));
+try {
+  const snapshots = { directory: join(folder, 'snapshots'), intervalMs: SNAPSHOT_MS };
+  const ours = await throughput(
+    SAVED_EVENTS,
+    (root) => {
+      const sums = root
+        .apply(read(SAVED_EVENTS, new Events(), 'Events'))
+        .apply(windowInto({ windowFn: fixedWindows(10) }))
+        .apply(keyBy((event) => event.key))
+        .apply(combinePerKey(countAndSum));
+      counting(sums, saved, ({ value }: KV<number, Sums>) => value.count);
+    },
+    { snapshots },
+  );
+  expectEqual('events with snapshots', saved.total, SAVED_EVENTS);
+  const peer = nativeFlink(SAVED_EVENTS, saved.rows, [String(SNAPSHOT_MS), `file://${folder}/checkpoints`]);
+  report({
+    bench: BENCH,
+    case: `the same, ${SAVED_EVENTS / 1e6} M events, a snapshot each second`,
+    metric: 'throughput',
+    value: ours,
+    unit: 'events/s',
+    ...(peer === undefined
+      ? {}
+      : { peer: 'native Flink 1.19, a checkpoint each second', peerValue: peer, ratioFloor: 3 }),
+  });
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
 
 const SLIDING_EVENTS = 5_000_000;
 const slid = { rows: 0, total: 0 };
@@ -138,8 +175,12 @@ for (const [piece, events] of [
   sizes.push(value);
 }
 
-/** The same job in Java; undefined when Java or the jars are not at hand (npm run test:runners fetches them). */
-function nativeFlink(events: number, expectedRows: number): number | undefined {
+/**
+ * The same job in Java; undefined when Java or the jars are not at hand (npm run test:runners fetches them).
+ *
+ * @param checkpoints - how often, ms, and where to
+ */
+function nativeFlink(events: number, expectedRows: number, checkpoints: readonly string[] = []): number | undefined {
   const jars = join(cacheFolder, FLINK_JARS);
   if (!existsSync(jars) || spawnSync('javac', ['-version']).status !== 0) return undefined;
   const classes = join(cacheFolder, 'bench-flink');
@@ -154,7 +195,8 @@ function nativeFlink(events: number, expectedRows: number): number | undefined {
   ]);
   if (compiled.status !== 0) throw new Error(compiled.stderr.toString());
   const opens = ['java.lang', 'java.util', 'java.nio'].map((name) => `--add-opens=java.base/${name}=ALL-UNNAMED`);
-  const ran = spawnSync('java', [...opens, '-Xmx1g', '-cp', `${classes}:${jars}/*`, 'KeyedSum', String(events)]);
+  const job = ['KeyedSum', String(events), ...checkpoints];
+  const ran = spawnSync('java', [...opens, '-Xmx1g', '-cp', `${classes}:${jars}/*`, ...job]);
   const [, perSecond, rows, total] = /RESULT (\S+) (\d+) (\d+)/.exec(ran.stdout.toString()) ?? [];
   expectEqual('native Flink events', Number(total), events);
   expectEqual('native Flink rows', Number(rows), expectedRows);

@@ -10,9 +10,10 @@ import org.apache.flink.streaming.api.watermark.Watermark;
 import org.apache.flink.streaming.api.windowing.assigners.TumblingEventTimeWindows;
 import org.apache.flink.streaming.api.windowing.time.Time;
 
-/** Peer of bench/engine/engine.bench.ts: count and sum by key over tumbling windows of 10 s, parallelism 1. */
+/** Peer of bench/engine/engine.bench.ts: count and sum by key over tumbling windows of 10 s, parallelism 1; with a second argument, a checkpoint so often, ms, into the folder that is the third. */
 public class KeyedSum {
   static final int KEYS = 1_000;
+  static final int PIECE = 2_000;
   static long rows = 0;
   static long total = 0;
 
@@ -25,10 +26,15 @@ public class KeyedSum {
 
     @Override
     public void run(SourceContext<Tuple3<Integer, Long, Long>> context) {
-      for (long index = 0; index < events; index += 1) {
-        long at = index - (index % 13) * 3;
-        context.collectWithTimestamp(Tuple3.of((int) ((index * 7_919) % KEYS), index % 100, at), at);
-        if (index % 2_000 == 1_999) context.emitWatermark(new Watermark(index - 50));
+      for (long from = 0; from < events; from += PIECE) {
+        // A checkpoint comes between two pieces.
+        synchronized (context.getCheckpointLock()) {
+          for (long index = from; index < Math.min(events, from + PIECE); index += 1) {
+            long at = index - (index % 13) * 3;
+            context.collectWithTimestamp(Tuple3.of((int) ((index * 7_919) % KEYS), index % 100, at), at);
+          }
+          if (from + PIECE <= events) context.emitWatermark(new Watermark(from + PIECE - 51));
+        }
       }
     }
 
@@ -73,6 +79,10 @@ public class KeyedSum {
     long events = Long.parseLong(args[0]);
     StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, new Configuration());
     environment.getConfig().enableObjectReuse();
+    if (args.length > 1) {
+      environment.enableCheckpointing(Long.parseLong(args[1]));
+      environment.getCheckpointConfig().setCheckpointStorage(args[2]);
+    }
     environment
         .addSource(new Events(events))
         .returns(Types.TUPLE(Types.INT, Types.LONG, Types.LONG))
