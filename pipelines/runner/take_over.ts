@@ -80,7 +80,8 @@ export async function takeOverState(
     try {
       const kept: TransformSnapshot[] = [];
       for (const transform of own) {
-        const { stored, ...head } = transform;
+        // Queues by time are made anew from the entries.
+        const { stored, due: _, ...head } = transform;
         // One file takes what a store had.
         const entries =
           merged.get(transform) ?? (stored === undefined ? transform.entries : await entriesOf([transform]));
