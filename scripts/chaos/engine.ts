@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assetPath } from '#kernel/project_root';
+import { readSnapshotFile } from '#pipelines/runner/snapshot_file';
 import type { StateOptions } from '#pipelines/runner/state_options';
 import { chaosEvent, STATE_WINDOW_MS } from './engine_job.ts';
 
@@ -37,7 +38,7 @@ export async function chaosEngine(
       if (!finishedEarly) {
         child.process.kill('SIGKILL');
         await child.ended;
-        if (random() < DAMAGED) damageNewest(join(folder, 'snapshots'), random);
+        if (random() < DAMAGED) await damageNewest(join(folder, 'snapshots'), random);
       }
     }
     if (!finishedEarly) {
@@ -55,17 +56,25 @@ export async function chaosEngine(
   }
 }
 
+/** Returns the files of the store that a snapshot refers to; undefined where it cannot be read. */
+const storedBy = (snapshot: string): Promise<readonly string[] | undefined> =>
+  readSnapshotFile(snapshot).then(
+    ({ store }) => (store?.files ?? []).map(({ hash }) => hash),
+    () => undefined,
+  );
+
 /**
  * Changes a byte of the newest snapshot, where there is an older one: of its file, or of a file of the store that only it refers to. The job is to find that and begin with
  * the older one.
  */
-function damageNewest(folder: string, random: () => number): void {
+async function damageNewest(folder: string, random: () => number): Promise<void> {
   const snapshots = filesIn(folder, /^snapshot-\d+\.bin$/);
-  const newest = snapshots.at(-1);
-  if (newest === undefined || snapshots.length < 2) return;
-  const stored = filesIn(join(folder, 'state'), /^[0-9a-f]{64}$/).filter(
-    (file) => statSync(file).mtimeMs > statSync(snapshots.at(-2) as string).mtimeMs,
-  );
+  const [older, newest] = snapshots.slice(-2);
+  if (older === undefined || newest === undefined) return;
+  const [before, files] = await Promise.all([storedBy(older), storedBy(newest)]);
+  // One of them was damaged before: the job needs the other.
+  if (before === undefined || files === undefined) return;
+  const stored = files.filter((hash) => !before.includes(hash)).map((hash) => join(folder, 'state', hash));
   const file = stored.length > 0 && random() < 0.5 ? (stored[Math.floor(random() * stored.length)] as string) : newest;
   const content = readFileSync(file);
   if (content.length === 0) return;
