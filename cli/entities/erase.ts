@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/data_subjects/erasable';
+import { countOf, type DataSubject, dataSubject } from '#feature_store/data_subjects/erasable';
 import type { EntityKey } from '#feature_store/definitions/values/entity_key';
-import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { type EntityData, withEntityData } from '../data_subjects/entity_data.ts';
+import { counted, eraseSubject } from '../data_subjects/erase_subject.ts';
 import { RunningPlatform } from '../parts/control_client.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { entityKeysOf } from '../project/config/entity_option.ts';
@@ -14,7 +14,6 @@ import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { UsageError } from '../terminal/usage_error.ts';
-import { type EntityData, withEntityData } from './entity_data.ts';
 
 export interface EraseOptions {
   /** Whose id it is. */
@@ -26,7 +25,6 @@ export interface EraseOptions {
 }
 
 const DEFAULT_WAIT_S = 120;
-const LOOK_EVERY_MS = 200;
 
 /**
  * `headwater entities erase user:x9`, or `headwater entities erase x9 --entity user`: all that the platform keeps of an entity, in stores, topics, files and the feature
@@ -57,6 +55,7 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
   const { counts, isApplied } = await eraseSubject(config, data, subject, {
     waitMs,
     begin: (what) => progress.begin(what),
+    whileRead: (look) => whileRead(config, data, look),
   });
   print(JSON.stringify({ entity: subject.key, erased: true, pipeline: isApplied ? 'applied' : 'pending', ...counts }));
   if (!isApplied) {
@@ -69,66 +68,8 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
   return isApplied;
 }
 
-/** A step that is shown while it runs. */
-interface Step {
-  finish(outcome?: string): void;
-}
-
-export interface Erased {
-  /** Rows and records, by place. */
-  readonly counts: Readonly<Record<string, number>>;
-  /** Whether the feature pipeline has forgotten the entity as well; records in topics and files are erased then. */
-  readonly isApplied: boolean;
-}
-
-/** Erases an entity in stores, then, once the feature pipeline has forgotten it, in topics and files. */
-export async function eraseSubject(
-  config: Project,
-  data: EntityData,
-  subject: DataSubject,
-  {
-    waitMs,
-    begin = () => ({ finish: () => {} }),
-  }: { readonly waitMs: number; readonly begin?: (what: string) => Step },
-): Promise<Erased> {
-  const { offline, broker } = data;
-  const { key } = subject;
-  const erasedAtMs = systemClock.now();
-  const { secret } = await offline.erasures.read(erasedAtMs);
-  const erasure = { fingerprint: fingerprintOf(secret, key), erasedAtMs };
-  // First: whatever is restored, replayed or filled again from now on is measured against it.
-  await offline.erasures.write(erasure);
-  const stores = begin('erase rows in the stores');
-  const counts: Record<string, number> = { ...(await counted(data.stores, (place) => place.erase(subject))) };
-  stores.finish();
-  const [id = key] = Object.values(subject.mention.joinKeys);
-  const value = encodeErasureRequest(secret, key, erasedAtMs);
-  await broker.producer.send(config.topics.rawEvents, [{ key: id, value }]);
-  const pipeline = begin('wait for the feature pipeline to forget it');
-  const isApplied = await applied(config, data, erasure.fingerprint, waitMs);
-  pipeline.finish(isApplied ? undefined : 'it has not read the erasure yet');
-  // What was predicted in the meantime.
-  for (const place of data.stores.slice(0, -1))
-    counts[place.place] = (counts[place.place] ?? 0) + (await place.erase(subject));
-  if (isApplied) {
-    const records = begin('erase records in topics and files');
-    Object.assign(counts, await counted(data.records, (place) => place.erase(subject)));
-    await offline.compact();
-    records.finish();
-  }
-  return { counts, isApplied };
-}
-
 /** Waits for the pipeline that runs; where none can, because its folders are free, it runs here until then. */
-async function applied(config: Project, data: EntityData, fingerprint: string, waitMs: number): Promise<boolean> {
-  const untilMs = performance.now() + waitMs;
-  const look = async (): Promise<boolean> => {
-    while (!(await data.offline.erasures.isApplied(fingerprint))) {
-      if (performance.now() > untilMs) return false;
-      await sleep(LOOK_EVERY_MS);
-    }
-    return true;
-  };
+async function whileRead(config: Project, data: EntityData, look: () => Promise<boolean>): Promise<boolean> {
   const isElsewhere = data.broker.kind !== 'disk_log' || (await RunningPlatform.find(config, 'broker')) !== undefined;
   if (isElsewhere) return look();
   const { views } = definitionsOf(config);
@@ -144,15 +85,6 @@ async function applied(config: Project, data: EntityData, fingerprint: string, w
     await job.drain();
     await job.stop();
   }
-}
-
-async function counted(
-  places: readonly Erasable[],
-  count: (place: Erasable) => Promise<number>,
-): Promise<Readonly<Record<string, number>>> {
-  const counts: Record<string, number> = {};
-  for (const place of places) counts[place.place] = await count(place);
-  return counts;
 }
 
 /** The only one of which anything is known. @throws {@link CommandFailedError} naming the entities */

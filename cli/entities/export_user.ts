@@ -1,10 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { onDisk } from '#storage/errors';
+import { withEntityData } from '../data_subjects/entity_data.ts';
 import { entityKeysOf } from '../project/config/entity_option.ts';
 import { loadProject } from '../project/project.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { withEntityData } from './entity_data.ts';
 import { chooseKey } from './erase.ts';
 
 export interface ExportUserOptions {

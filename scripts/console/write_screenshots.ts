@@ -89,9 +89,10 @@ async function shoot(browser: Browser, serving: string, pages: Readonly<Record<s
     await page.addInitScript(`sessionStorage.setItem('headwater-api-key', '${KEY}')`);
     for (const [name, path] of Object.entries(pages)) {
       await page.goto(`${serving}/console#/${path}`);
-      await page.waitForFunction("!document.body.innerText.includes('asking…')");
       // Charts are drawn once their code is loaded.
-      await sleep(500);
+      do {
+        await sleep(500);
+      } while ((await page.getByText('asking…').count()) > 0);
       const picture = await webp(converter, await page.screenshot());
       writeFileSync(join(folder, `${name}.webp`), picture);
       bytes += picture.length;

@@ -181,7 +181,11 @@ function registerCatalogue(app: FastifyInstance, sources: ConsoleSources, hidden
   );
   app.get<{ Querystring: ListFilter }>('/console/api/features', list, ({ query }) => sources.features(query));
   app.get<{ Querystring: ListFilter }>('/console/api/views', list, ({ query }) => sources.views(query));
-  app.get<{ Params: { view: string } }>('/console/api/views/:view', hidden, ({ params }) => sources.view(params.view));
+  app.get<{ Params: { view: string } }>('/console/api/views/:view', hidden, async (request) => {
+    const details = await sources.view(request.params.view);
+    // Ids are of those who may read the view.
+    return hasScope(request, 'features', request.params.view) ? details : { ...details, entities: [] };
+  });
   app.get<{ Params: { view: string; feature: string } }>(
     '/console/api/views/:view/features/:feature',
     hidden,

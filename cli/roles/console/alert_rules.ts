@@ -112,7 +112,7 @@ export const ALERT_RULES: readonly AlertRule[] = [
     ...{ name: 'StoresDiffer', severity: 'warning', kind: 'data_quality', of: 'gauge', forMs: 10 * MINUTE_MS },
     ...{ metric: 'feature_store_consistency_share', by: ['view'], isBroken: (value) => value < 0.99 },
     summary: ({ view }, value) =>
-      `online and offline store agree on ${Math.round(value * 100)} % of ${view ?? 'the rows'}`,
+      `online and offline store agree on ${Math.round(value * 100)} % of ${view || 'the rows'}`,
   },
   {
     ...{ name: 'ModelRefused', severity: 'warning', kind: 'model', of: 'increase', forMs: 0 },

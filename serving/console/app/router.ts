@@ -54,3 +54,7 @@ export function useQuery(name: string, usual = ''): readonly [string, (value: st
   };
   return [query.get(name) ?? usual, set];
 }
+
+/** The page of an entity's key, such as `account:a1`. */
+export const entityLink = (key: string): string =>
+  linkTo(['entities'], { entity: key.slice(0, key.indexOf(':')), id: key.slice(key.indexOf(':') + 1) });

@@ -4,10 +4,6 @@ import { linkTo } from '../../router.ts';
 
 const DAY_S = 86_400;
 
-/** The page of an entity's key, such as `account:a1`. */
-export const entityLink = (key: string): string =>
-  linkTo(['entities'], { entity: key.slice(0, key.indexOf(':')), id: key.slice(key.indexOf(':') + 1) });
-
 export function Consumers({ of }: { readonly of: readonly Consumer[] }) {
   return (
     <>

@@ -1,8 +1,8 @@
 import type { Page, ViewDetails, ViewSummary } from '../../../answers.ts';
 import { useAsked } from '../../api.ts';
 import { Facts, Filter, Filters, Links, Loaded, Mark, number, Pager, span, Table } from '../../parts.tsx';
-import { linkTo, type Place } from '../../router.ts';
-import { Consumers, entityLink } from './consumers.tsx';
+import { entityLink, linkTo, type Place } from '../../router.ts';
+import { Consumers } from './consumers.tsx';
 import { FeaturePage } from './feature.tsx';
 
 const LIMIT = 50;

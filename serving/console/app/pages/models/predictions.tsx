@@ -1,8 +1,7 @@
 import type { PredictionSummary } from '../../../answers.ts';
 import { useAsked } from '../../api.ts';
 import { Filter, Filters, Loaded, number, Table, timeOf } from '../../parts.tsx';
-import { linkTo, type Place } from '../../router.ts';
-import { entityLink } from '../data/consumers.tsx';
+import { entityLink, linkTo, type Place } from '../../router.ts';
 import { predictionLink } from './why_prediction.tsx';
 
 const LIMIT = 50;

@@ -1,7 +1,6 @@
 import { useAskedOnce } from '../../api.ts';
 import { Facts, Loaded, Mark, number, span, Table, timeOf } from '../../parts.tsx';
-import { linkTo } from '../../router.ts';
-import { entityLink } from '../data/consumers.tsx';
+import { entityLink, linkTo } from '../../router.ts';
 
 interface Feature {
   readonly name: string;
