@@ -105,6 +105,22 @@ export class OnlineStoreError extends PlatformError {
   }
 }
 
+/** Counters end here, a little below 2^53: up to it numbers and what reads them of Redis are exact. */
+export const LARGEST_COUNT = 9_007_199_254_740_000;
+
+/** A counter would be beyond the integers that numbers hold exactly; it stays as it was. */
+export class CounterLimitError extends PlatformError {
+  readonly code = 'FEATURE_STORE_COUNTER_LIMIT';
+  readonly httpStatus = 409;
+
+  constructor(counter: string, entityKey: string, by: number) {
+    super(
+      `counter ${counter} of ${entityKey} cannot take ${by} more: counters end at ${LARGEST_COUNT} and -${LARGEST_COUNT}. Count under another name`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** The table of the online store was not made. */
 export class OnlineTableMissingError extends PlatformError {
   readonly code = 'FEATURE_STORE_ONLINE_TABLE_MISSING';

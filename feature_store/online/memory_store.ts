@@ -14,6 +14,7 @@ import { DamagedFileError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { frameOf } from '#storage/framing';
 import { RecordLog } from '#storage/record_log';
+import { CounterLimitError, LARGEST_COUNT } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 import { keysFromPrevious } from './previous_keys.ts';
 
@@ -181,6 +182,7 @@ export class MemoryOnlineStore implements OnlineStore {
     const key = counterKey(entity, counter);
     const count = { entity, counter, value: (this.#counters.get(key)?.value ?? 0) + by };
     if (by === 0) return count.value;
+    if (Math.abs(count.value) > LARGEST_COUNT) throw new CounterLimitError(counter, entity, by);
     this.#counters.set(key, count);
     try {
       await this.#enqueue(() => this.#append([count]));

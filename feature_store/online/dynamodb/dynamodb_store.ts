@@ -9,7 +9,13 @@ import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_
 import { oldestReadable } from '#feature_store/definitions/values/ttl';
 import { PlatformError } from '#kernel/errors';
 import { type Clock, SECOND_MS } from '#kernel/time';
-import { OnlineStoreError, OnlineTableMissingError, UnknownViewError } from '../../errors.ts';
+import {
+  CounterLimitError,
+  LARGEST_COUNT,
+  OnlineStoreError,
+  OnlineTableMissingError,
+  UnknownViewError,
+} from '../../errors.ts';
 import type { OnlineStore, WriteResult } from '../online_store.ts';
 import { RowCodec, type RowLayout, unpack } from '../redis/row_codec.ts';
 
@@ -156,9 +162,14 @@ export class DynamoDbOnlineStore implements OnlineStore {
 
   async increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
     if (by === 0) return (await this.readCounters(entityKey))[counter] ?? 0;
-    return this.#ask(`count ${counter} of ${entityKey}`, (client) =>
-      client.add(this.#table, keyOf(countersKey(entityKey)), `${COUNTER}${counter}`, by),
-    );
+    const add = (some: number): Promise<number> =>
+      this.#ask(`count ${counter} of ${entityKey}`, (client) =>
+        client.add(this.#table, keyOf(countersKey(entityKey)), `${COUNTER}${counter}`, some),
+      );
+    const value = await add(by);
+    if (Math.abs(value) <= LARGEST_COUNT) return value;
+    await add(-by);
+    throw new CounterLimitError(counter, entityKey, by);
   }
 
   async readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>> {

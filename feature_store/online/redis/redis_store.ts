@@ -7,7 +7,7 @@ import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/values/feature_row';
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
-import { OnlineStoreError, UnknownViewError } from '../../errors.ts';
+import { CounterLimitError, LARGEST_COUNT, OnlineStoreError, UnknownViewError } from '../../errors.ts';
 import type { OnlineStore, WriteResult } from '../online_store.ts';
 import type { StoreContents } from '../store_contents.ts';
 import { TurnReads } from '../turn_reads.ts';
@@ -217,11 +217,17 @@ export class RedisOnlineStore implements OnlineStore {
   }
 
   async increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
+    const key = countersKey(this.#prefix, entityKey);
+    let value: number;
     try {
-      return await this.#redis.hincrby(countersKey(this.#prefix, entityKey), counter, by);
+      value = Number(await this.#redis.hincrby(key, counter, by));
+      // Redis counts with 64 bits, of which a number holds 53.
+      if (Math.abs(value) > LARGEST_COUNT) await this.#redis.hincrby(key, counter, -by);
     } catch (error) {
       throw new OnlineStoreError(`count ${counter} of ${entityKey}`, error);
     }
+    if (Math.abs(value) > LARGEST_COUNT) throw new CounterLimitError(counter, entityKey, by);
+    return value;
   }
 
   async readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>> {
