@@ -28,7 +28,7 @@ import {
  * aggregation in worst-case constant time", describe them).
  */
 export interface KeptWindow {
-  /** Rows of columns: {@link TOTAL}, {@link NEWER}, and from {@link FIRST_SUFFIX} on the tiles at the edge, the newest of them first. */
+  /** Rows of columns: {@link TOTAL}, and where tiles at the edge are kept, {@link NEWER} and from {@link FIRST_SUFFIX} on those tiles, the newest of them first. */
   numbers: Float64Array;
   /** When each tile at the edge leaves, the newest of them first: ends with the next to leave. */
   readonly leaves: number[];
@@ -47,11 +47,13 @@ export interface KeptWindow {
   isStale: boolean;
 }
 
-/** So many tiles at a window's far edge are added up beforehand. */
+/** So many tiles at a window's far edge are added up beforehand; windows with no more of them are added up anew when one leaves. */
 const EDGE_TILES = 16;
 const TOTAL = 0;
 const NEWER = 1;
 const FIRST_SUFFIX = 2;
+
+const NO_OTHERS: unknown[] = [];
 
 interface Column {
   readonly slot: number;
@@ -91,11 +93,11 @@ export class WindowKeeper {
 
   empty(): KeptWindow {
     return {
-      numbers: new Float64Array(FIRST_SUFFIX * this.#width),
+      numbers: new Float64Array(this.#width),
       leaves: [],
       values: this.#sets.map(() => new Map()),
-      total: new Array<unknown>(this.#layout.slots.length).fill(null),
-      newer: new Array<unknown>(this.#layout.slots.length).fill(null),
+      total: this.#noOthers(),
+      newer: this.#noOthers(),
       ...{
         leavesMs: Number.POSITIVE_INFINITY,
         untilMs: Number.NEGATIVE_INFINITY,
@@ -103,6 +105,10 @@ export class WindowKeeper {
         isStale: true,
       },
     };
+  }
+
+  #noOthers(): unknown[] {
+    return this.#others.length === 0 ? NO_OTHERS : new Array<unknown>(this.#layout.slots.length).fill(null);
   }
 
   /**
@@ -123,9 +129,9 @@ export class WindowKeeper {
   /** The newer part, and that of the edge which is left. */
   #total({ numbers, leaves }: KeptWindow): boolean {
     const width = this.#width;
-    const suffix = leaves.length === 0 ? NEWER : FIRST_SUFFIX + leaves.length - 1;
+    const suffix = FIRST_SUFFIX + leaves.length - 1;
     numbers.copyWithin(TOTAL, suffix * width, (suffix + 1) * width);
-    return suffix === NEWER || this.#mergeRow(numbers, TOTAL, NEWER * width);
+    return this.#mergeRow(numbers, TOTAL, NEWER * width);
   }
 
   #firstOf(tiles: readonly Tile[], asOfMs: number): number {
@@ -138,22 +144,25 @@ export class WindowKeeper {
   #addUp(window: KeptWindow, tiles: readonly Tile[], asOfMs: number): boolean {
     const width = this.#width;
     const first = this.#firstOf(tiles, asOfMs);
-    const next = tiles[Math.min(first + EDGE_TILES, tiles.length - 1)];
+    const oldest = tiles[first];
+    const next = tiles[first + EDGE_TILES];
     const { stepMs } = this.#edge;
     window.isStale = false;
     window.leaves.length = 0;
-    const isEmpty = first === tiles.length || next === undefined;
-    window.fromMs = isEmpty ? Number.NEGATIVE_INFINITY : Math.floor(next.start / stepMs) * stepMs;
-    window.leavesMs = isEmpty ? Number.POSITIVE_INFINITY : leavesAt(tiles[first] as Tile, this.#edge);
-    window.untilMs = isEmpty ? Number.NEGATIVE_INFINITY : leavesAt(tiles[tiles.length - 1] as Tile, this.#edge);
-    let from = tiles.length;
-    while (from > first && (tiles[from - 1] as Tile).start >= window.fromMs) from -= 1;
-    const room = (FIRST_SUFFIX + from - first) * width;
+    window.fromMs = next === undefined ? Number.NEGATIVE_INFINITY : Math.floor(next.start / stepMs) * stepMs;
+    window.leavesMs = oldest === undefined ? Number.POSITIVE_INFINITY : leavesAt(oldest, this.#edge);
+    window.untilMs =
+      oldest === undefined ? Number.NEGATIVE_INFINITY : leavesAt(tiles[tiles.length - 1] as Tile, this.#edge);
+    let from = first;
+    while (from < tiles.length && (tiles[from] as Tile).start < window.fromMs) from += 1;
+    const hasEdge = from > first;
+    const room = (hasEdge ? FIRST_SUFFIX + from - first : 1) * width;
     if (window.numbers.length < room) window.numbers = new Float64Array(room);
+    const newer = hasEdge ? NEWER * width : TOTAL;
     const { numbers, leaves } = window;
-    this.#clear(numbers, NEWER * width);
+    this.#clear(numbers, newer);
     for (let at = tiles.length - 1; at >= from; at -= 1) {
-      if (!this.#mergeTile(numbers, NEWER * width, tiles[at] as Tile)) return false;
+      if (!this.#mergeTile(numbers, newer, tiles[at] as Tile)) return false;
     }
     for (let at = from - 1; at >= first; at -= 1) {
       const row = (FIRST_SUFFIX + leaves.length) * width;
@@ -167,16 +176,19 @@ export class WindowKeeper {
       this.#addValues(window, tiles[at] as Tile);
     if (this.#others.length > 0) {
       window.newer.fill(null);
-      for (let at = tiles.length - 1; at >= from; at -= 1) this.#mergeOthers(window.newer, (tiles[at] as Tile).slots);
+      for (let at = tiles.length - 1; hasEdge && at >= from; at -= 1) {
+        this.#mergeOthers(window.newer, (tiles[at] as Tile).slots);
+      }
       this.#addUpOthers(window, tiles, first);
     }
-    return this.#total(window);
+    return !hasEdge || this.#total(window);
   }
 
-  #addUpOthers({ total, newer, fromMs }: KeptWindow, tiles: readonly Tile[], first: number): void {
+  #addUpOthers({ total, newer, leaves, fromMs }: KeptWindow, tiles: readonly Tile[], first: number): void {
+    const hasEdge = leaves.length > 0;
     total.fill(null);
     this.#mergeOthers(total, newer);
-    for (let at = first; at < tiles.length && (tiles[at] as Tile).start < fromMs; at += 1) {
+    for (let at = first; at < tiles.length && (!hasEdge || (tiles[at] as Tile).start < fromMs); at += 1) {
       this.#mergeOthers(total, (tiles[at] as Tile).slots);
     }
   }
@@ -206,18 +218,20 @@ export class WindowKeeper {
     if (window.isStale) return true;
     const { slots } = this.#layout;
     const { numbers } = window;
+    const hasEdge = window.leaves.length > 0;
     for (let at = 0; at < this.#counts.length; at += 1) {
       const { slot, at: column } = this.#counts[at] as Column;
       const { field } = slots[slot] as Slot;
       if (passed[slot] === 0 || (field !== undefined && (event[field] ?? undefined) === undefined)) continue;
       (numbers[column] as number) += 1;
-      (numbers[this.#width + column] as number) += 1;
+      if (hasEdge) (numbers[this.#width + column] as number) += 1;
     }
     for (let at = 0; at < this.#moments.length; at += 1) {
       const { slot, at: column } = this.#moments[at] as Column;
       const value = event[(slots[slot] as Slot).field as string];
       if (passed[slot] === 0 || typeof value !== 'number') continue;
-      if (!addNumber(numbers, column, value) || !addNumber(numbers, this.#width + column, value)) return false;
+      if (!addNumber(numbers, column, value)) return false;
+      if (hasEdge && !addNumber(numbers, this.#width + column, value)) return false;
     }
     for (let at = 0; at < this.#sets.length; at += 1) {
       const slot = this.#sets[at] as number;
@@ -233,6 +247,7 @@ export class WindowKeeper {
       if (passed[slot] === 0 || value === undefined || value === null) continue;
       window.total[slot] ??= accumulator.empty();
       accumulator.add(window.total[slot], value, eventTimeMs);
+      if (!hasEdge) continue;
       window.newer[slot] ??= accumulator.empty();
       accumulator.add(window.newer[slot], value, eventTimeMs);
     }
