@@ -217,13 +217,22 @@ test('an answer that changes is shown without asking for it again', async () => 
   await page.close();
 }, 60_000);
 
+/** Finds an account by the search. */
+async function lookUp(page: Page, id: string): Promise<void> {
+  await page.keyboard.press('/');
+  await page.getByRole('combobox').fill(id);
+  await page
+    .getByRole('option', { name: `account:${id}` })
+    .first()
+    .click();
+  await page.getByRole('heading', { name: `account:${id}` }).waitFor();
+}
+
 test('job: why was a payment of an account judged as it was', async () => {
   const body = JSON.stringify({ model_name: 'fraud_detector', entity_id: account, features: { amount: 900 } });
   await send(`${platform.urls.serving}/predict`, body);
   const page = await begin();
-  await page.keyboard.press('/');
-  await page.keyboard.type(account);
-  await page.getByRole('option', { name: new RegExp(`^entity account:${account}`) }).click();
+  await lookUp(page, account);
   await page.getByRole('link', { name: /^why / }).first().click();
   await page.getByText('computed again from the logged features: equal to the last digit').waitFor();
   await page.getByText('Chosen by').waitFor();
@@ -234,9 +243,7 @@ test('job: why was a payment of an account judged as it was', async () => {
 
 test('job: find an entity, and how a feature of it was over time', async () => {
   const page = await begin();
-  await page.getByRole('link', { name: 'Entities' }).click();
-  await page.getByLabel('Id').fill(account);
-  await page.getByRole('button', { name: 'Look up' }).click();
+  await lookUp(page, account);
   await page.getByRole('heading', { name: `account:${account}` }).waitFor();
   const row = page.getByRole('row').filter({ has: page.getByRole('link', { name: 'sum_amount_24h', exact: true }) });
   await row.getByRole('link', { name: 'over time' }).click();
@@ -356,7 +363,10 @@ test('job: look at drift', async () => {
   );
   const page = await begin();
   await page.getByRole('link', { name: /fraud_detector \d has drifted/ }).click();
-  await page.getByText('drifted', { exact: true }).first().waitFor();
+  await page
+    .getByRole('cell', { name: /drifted/ })
+    .first()
+    .waitFor();
   await page.getByRole('link', { name: 'amount', exact: true }).first().click();
   await page.getByRole('heading', { level: 1, name: 'Features' }).waitFor();
   await page.close();
@@ -465,9 +475,7 @@ test('a prediction is explained from an answer on: in the console as by the comm
 
 test('job: erase an account, which nothing is known of afterwards', async () => {
   const page = await begin();
-  await page.getByRole('link', { name: 'Entities' }).click();
-  await page.getByLabel('Id').fill(account);
-  await page.getByRole('button', { name: 'Look up' }).click();
+  await lookUp(page, account);
   await page.getByRole('button', { name: `Erase account:${account}` }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('textbox').fill('another');

@@ -7,6 +7,7 @@ import { lazy } from './lazy.tsx';
 import { refresh } from './live.ts';
 import { Overview } from './pages/overview.tsx';
 import { type Place, usePlace } from './router.ts';
+import { Search } from './search.tsx';
 import { SignIn } from './sign_in.tsx';
 
 type PageComponent = ComponentType<Place>;
@@ -79,7 +80,6 @@ const GROUPS: readonly { readonly title: string; readonly pages: readonly PageIn
   },
 ];
 const PAGES = GROUPS.flatMap(({ pages }) => pages);
-const Search = lazy<{ readonly onClose: () => void }>(async () => (await import('./search.tsx')).Search);
 
 type Theme = 'light' | 'dark';
 const THEME = 'headwater-theme';

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Hit } from '../answers.ts';
 import { ask } from './api.ts';
 
@@ -10,7 +10,8 @@ export function Search({ onClose }: { readonly onClose: () => void }) {
   const [text, setText] = useState('');
   const [hits, setHits] = useState<readonly Hit[]>([]);
   const [chosen, setChosen] = useState(0);
-  useEffect(() => dialog.current?.showModal(), []);
+  // At once: what is typed next is for its field.
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {
     if (text.trim() === '') {
       setHits([]);

@@ -40,7 +40,7 @@ export function Entities({ query }: Place) {
               </label>
               <label>
                 Id
-                <input name="id" required value={id ?? ''} autocomplete="off" />
+                <input name="id" required defaultValue={id ?? ''} autocomplete="off" />
               </label>
               <button type="submit" class="primary">
                 Look up
