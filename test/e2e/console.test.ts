@@ -199,7 +199,7 @@ test('pages are reached by keys, and everything is found by typing', async () =>
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Models / fraud_detector' }).waitFor();
   await page.keyboard.press('Control+k');
-  await page.getByRole('combobox').fill('sum_amount_24h');
+  await page.getByRole('combobox', { name: /^Search/ }).fill('sum_amount_24h');
   await page.getByRole('option', { name: /^feature sum_amount_24h/ }).click();
   await page.getByRole('heading', { name: 'Distribution' }).waitFor();
   await page.getByRole('heading', { name: 'Who reads it' }).waitFor();
@@ -220,7 +220,7 @@ test('an answer that changes is shown without asking for it again', async () => 
 /** Finds an account by the search. */
 async function lookUp(page: Page, id: string): Promise<void> {
   await page.keyboard.press('/');
-  await page.getByRole('combobox').fill(id);
+  await page.getByRole('combobox', { name: /^Search/ }).fill(id);
   await page
     .getByRole('option', { name: `account:${id}` })
     .first()
