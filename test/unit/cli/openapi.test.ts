@@ -70,7 +70,7 @@ interface Described {
 
 const isHidden = ({ schema }: RouteOptions): boolean => (schema as { hide?: boolean } | undefined)?.hide === true;
 /** Routes for probes and people, described in docs: they are in no API. */
-const UNDESCRIBED = /^\/(health(\/(live|ready))?|metrics|openapi\.json|docs(\/.*)?|console(\/.*)?)$/;
+const UNDESCRIBED = /^\/(health(\/(live|ready))?|metrics|graph|openapi\.json|docs(\/.*)?|console(\/.*)?)$/;
 const routesOf = (api: Api): readonly RouteOptions[] =>
   platform.listeners[api].app.registeredRoutes.filter(({ method }) => method !== 'HEAD');
 
