@@ -26,7 +26,7 @@ export interface OnlineStore extends Service {
    *
    * @param by - an integer; 0 reads
    * @returns what it is then; counters begin at 0
-   * @throws {CounterLimitError} where that is beyond ±`LARGEST_COUNT`; the counter stays as it was
+   * @throws {CounterLimitError} in the platform's own stores, where that is beyond ±`LARGEST_COUNT`; the counter stays as it was
    */
   increment(entityKey: EntityKey, counter: string, by: number): Promise<number>;
   /** An entity's counters by name. */

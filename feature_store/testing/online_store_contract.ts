@@ -7,7 +7,6 @@ import { type FeatureView, featureView } from '#feature_store/definitions/featur
 import { entity, source } from '#feature_store/definitions/sources/source';
 import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/values/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
-import { LARGEST_COUNT } from '#feature_store/errors';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { ContractCase } from '#kernel/contract';
 import { DAY_MS, eventTime, processingTime } from '#kernel/time';
@@ -176,17 +175,6 @@ export function onlineStoreContract(open: () => Promise<OnlineStore>): readonly 
     },
     60_000,
   );
-
-  test('a counter that would be too large for exact numbers is refused, and stays as it was', async (store) => {
-    const entity = keyOf(randomUUID());
-    const limit = LARGEST_COUNT;
-    assert.equal(await store.increment(entity, 'attempts', limit - 1), limit - 1);
-    await assert.rejects(async () => store.increment(entity, 'attempts', 2), { code: 'FEATURE_STORE_COUNTER_LIMIT' });
-    assert.equal(await store.increment(entity, 'attempts', 1), limit);
-    await assert.rejects(async () => store.increment(entity, 'attempts', 1), { code: 'FEATURE_STORE_COUNTER_LIMIT' });
-    assert.deepEqual(await store.readCounters(entity), { attempts: limit });
-    assert.equal(await store.increment(entity, 'attempts', -limit), 0);
-  });
 
   test('an entity that is erased is gone, with its counters, for good; others stay', async (opened, restart) => {
     let store = opened;

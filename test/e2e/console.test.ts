@@ -98,7 +98,7 @@ test('without a key nothing is shown; with one that is typed it is', async () =>
   await page.getByRole('button', { name: 'Use it in this tab' }).click();
   await page.getByText('Models at work').waitFor();
   await page.close();
-  for (const path of ['/console/api/versions', '/console/api/live?path=/console/api/versions'])
+  for (const path of ['/console/api/versions', '/console/api/live?paths=/console/api/versions'])
     expect((await fetch(`${platform.urls.serving}${path}`)).status).toBe(401);
 }, 60_000);
 

@@ -6,7 +6,7 @@ export class LetterNotFoundError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(where: string) {
-    super(`no dead letter lies at ${where} (PARTITION/OFFSET): it may be older than the topic's retention`, {
+    super(`there is no dead letter ${where}, partition and offset: it may be older than the topic's retention`, {
       fault: 'caller',
       retryable: false,
     });

@@ -54,7 +54,7 @@ document.addEventListener('visibilitychange', schedule);
 async function read(signal: AbortSignal): Promise<void> {
   const paths = [...listeners.keys()];
   try {
-    const query = new URLSearchParams(paths.map((path) => ['path', path]));
+    const query = new URLSearchParams({ paths: paths.join(' ') });
     const answer = await fetch(`/console/api/live?${query}`, { headers: callerHeaders(), signal });
     if (!answer.ok || answer.body === null) {
       const body: unknown = await answer.json().catch(() => ({}));

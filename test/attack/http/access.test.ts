@@ -197,7 +197,7 @@ test('every listener has routes, and each declares who may call it', () => {
   expect(closed().length).toBeGreaterThan(50);
   const openPaths = new Set(routes.filter(({ access }) => access.kind === 'open').map(({ path }) => path));
   const isDocumented =
-    /^\/(health(\/(live|ready))?|metrics|openapi\.json|docs(\/.*)?|console(\/(app\.(js|css))?)?|v2\/health\/(live|ready)|ping)$/;
+    /^\/(health(\/(live|ready))?|metrics|graph|openapi\.json|docs(\/.*)?|console(\/([\w-]+\.(js|css))?)?|v2\/health\/(live|ready)|ping)$/;
   expect([...openPaths].filter((path) => !isDocumented.test(path))).toEqual([]);
 });
 

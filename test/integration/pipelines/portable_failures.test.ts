@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { OwnWorkers, WorkerPool } from '#pipelines/harness/worker_pool';
@@ -10,6 +11,7 @@ import { create, parDo } from '#pipelines/model/transforms';
 import { externalEnvironment } from '#pipelines/runner/portable/environment';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { startPrism } from '#scripts/services/beam_runners';
+import { processesOf } from '../../support/platforms/processes_of.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // What goes wrong between a job, its runner and its workers, and what is said about it.
@@ -56,31 +58,38 @@ test('a DoFn that throws: the transform, the element and the reason arrive here'
 });
 
 test('workers killed in the middle of a bundle', async () => {
-  const worker = spawn(process.execPath, [
+  const pool = spawn(process.execPath, [
     assetPath('dist/cli/headwater.js'),
     ...['pipelines', 'worker'],
     assetPath('dist/examples/nexmark/pipeline.js'),
     '--option',
-    'events=200000',
+    'events=500000',
     '--listen',
     '127.0.0.1:0',
   ]);
   try {
-    const address = await announced(worker);
+    const address = await announced(pool);
     const { default: nexmark } = (await import(assetPath('dist/examples/nexmark/pipeline.js'))) as {
       default: (options: Record<string, string>) => Construct;
     };
-    const running = runPortable(nexmark({ events: '200000' }), {
+    const running = runPortable(nexmark({ events: '500000' }), {
       jobEndpoint,
       jobName: 'killed',
       environment: externalEnvironment(address),
     });
-    setTimeout(() => worker.kill('SIGKILL'), 700);
-    await expect(running).rejects.toThrow(/job "killed" ended as FAILED/);
+    const ended = expect(running).rejects.toThrow(/job "killed" ended as FAILED/);
+    let worker = processesOf(pool.pid)[0];
+    for (; worker === undefined || worker.cpuSeconds < COMPUTES_AFTER_S; [worker] = processesOf(pool.pid))
+      await sleep(100);
+    process.kill(worker.pid, 'SIGKILL');
+    await ended;
   } finally {
-    worker.kill('SIGKILL');
+    pool.kill('SIGTERM');
   }
 }, 60_000);
+
+/** Processor time after which a worker has started and is at its bundle. */
+const COMPUTES_AFTER_S = 4;
 
 /** The address that a worker pool prints when it is ready. */
 function announced(worker: ChildProcess): Promise<string> {

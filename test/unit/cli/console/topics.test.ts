@@ -112,5 +112,5 @@ test('a letter is read whole, mended and sent to where it came from, with its ke
   await expect(letters.resend('0/1', '{}')).rejects.toThrow(/only the beginning/);
   await expect(letters.resend('0/2', '{}')).rejects.toThrow(/a store that refused it/);
   await expect(letters.resend('0/3', '{}')).rejects.toThrow(/no dead letter/);
-  await expect(letters.letter('0/99')).rejects.toThrow(/no dead letter lies at 0\/99/);
+  await expect(letters.letter('0/99')).rejects.toThrow(/there is no dead letter 0\/99/);
 });
