@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { whenParentIsGone } from '#kernel/workers/parent_process';
 import { Worker } from '#pipelines/harness/worker';
 import { type LaunchWorker, type PoolTls, WorkerPool } from '#pipelines/harness/worker_pool';
 import { endpointsOf } from '#pipelines/harness/worker_status';
@@ -119,5 +120,5 @@ async function runOne(pipeline: string, settings: WorkerSettings): Promise<void>
 /** Resolves when the pool that has started this process is gone. */
 const poolEnded = (): Promise<void> =>
   new Promise((resolve) => {
-    process.once('disconnect', resolve);
+    whenParentIsGone(resolve);
   });

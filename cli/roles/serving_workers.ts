@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { whenParentIsGone } from '#kernel/workers/parent_process';
 import { createLogger } from '#monitoring/log';
 import { answerWithAllMetrics } from '#monitoring/worker_metrics';
 import type { PlatformConfig } from '../project/config/platform_config.ts';
@@ -92,7 +93,7 @@ export function stopRequested(): Promise<string> {
   process.on('SIGINT', () => {});
   return new Promise((resolve) => {
     process.on('message', (message: { type?: string }) => message.type === STOP && resolve('stop'));
-    process.once('disconnect', () => resolve('disconnect'));
+    whenParentIsGone(() => resolve('disconnect'));
     process.once('SIGTERM', () => resolve('SIGTERM'));
   });
 }

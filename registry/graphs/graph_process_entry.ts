@@ -1,5 +1,6 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
+import { whenParentIsGone } from '#kernel/workers/parent_process';
 import type { GraphAnswer, GraphRequest } from './graph_process.ts';
 import { fromOrt, toOrt } from './ort_tensors.ts';
 
@@ -25,5 +26,5 @@ process.on('message', (request: GraphRequest) => {
   );
 });
 // The parent has ended, however it did.
-process.on('disconnect', () => process.exit());
+whenParentIsGone(() => process.exit());
 process.send?.({ kind: 'ready' } satisfies GraphAnswer);

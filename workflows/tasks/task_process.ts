@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { JsonValue } from '#kernel/json';
+import { whenParentIsGone } from '#kernel/workers/parent_process';
 import { lineReader } from './lines.ts';
 import { type GivenToTask, type TaskContext, type TaskDefinition, TaskError, type TaskResult } from './task.ts';
 import { effectsOf } from './task_effects.ts';
@@ -93,7 +94,7 @@ export function serveTasks(
   const send = (message: Message): Promise<void> => new Promise((resolve) => process.send?.(message, () => resolve()));
   const aborted = new AbortController();
   // Without its worker it does nothing that counts.
-  process.on('disconnect', () => process.exit(1));
+  whenParentIsGone(() => process.exit(1));
   process.on('SIGTERM', () => {
     aborted.abort();
     setTimeout(() => process.exit(1), GRACE_MS / 2).unref();

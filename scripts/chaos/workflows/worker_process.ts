@@ -1,4 +1,5 @@
 import { Random } from '#kernel/random';
+import { whenParentIsGone } from '#kernel/workers/parent_process';
 import { createLogger } from '#monitoring/log';
 import { TaskRegistry } from '#workflows/tasks/task_registry';
 import { WorkflowWorker } from '#workflows/worker/workflow_worker';
@@ -18,7 +19,7 @@ export interface WorkerOrders {
 
 const LEASE_MS = 1_500;
 // A round may end while this process starts.
-process.once('disconnect', () => process.exit(0));
+whenParentIsGone(() => process.exit(0));
 const log = createLogger({ level: 'silent' });
 const orders = JSON.parse(process.argv[2] as string) as WorkerOrders;
 const { sql, start } = openChaosDatabase(orders.database);
