@@ -1,3 +1,4 @@
+import { figure, table } from '#feature_store/comparison/comparison_report';
 import { featuresOfBoth } from '#feature_store/comparison/view_comparison';
 import { servicesById } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -141,8 +142,6 @@ export const rescoredJson = ({ metrics, ...of }: RescoredModel): JsonObject => (
 /** Returns a model that was scored again as Markdown. */
 export function rescoredMarkdown({ model, version, rows, refused, columns, metrics }: RescoredModel): string {
   const { logged, before, after } = metrics;
-  const figure = (value: number | undefined): string =>
-    value === undefined ? '' : String(Number(value.toPrecision(4)));
   return [
     `${model} ${version} with ${columns.join(', ')} of each definition: ${rows} answers with an outcome`,
     ...(refused === 0
@@ -151,9 +150,13 @@ export function rescoredMarkdown({ model, version, rows, refused, columns, metri
     ...(rows === 0
       ? []
       : [
-          ...['', '| metric | as answered | before | after |', '| --- | --- | --- | --- |'],
-          ...Object.keys({ ...logged, ...before, ...after }).map(
-            (name) => `| ${name} | ${figure(logged[name])} | ${figure(before[name])} | ${figure(after[name])} |`,
+          '',
+          ...table(
+            ['metric', 'as answered', 'before', 'after'],
+            Object.keys({ ...logged, ...before, ...after }).map((name) => [
+              name,
+              ...[logged, before, after].map((side) => figure(side[name] ?? null)),
+            ]),
           ),
         ]),
   ].join('\n');

@@ -39,11 +39,13 @@ const sideJson = ({ moments }: FeatureComparison, { nulls, mean }: SideStatistic
 const driftOf = ({ before, after }: FeatureComparison): number | null =>
   before.numbers === 0 || after.numbers === 0 ? null : populationStability(before.sample, after.sample);
 
-const figure = (value: number | null): string =>
+/** Returns a number with four digits for a report; nothing where there is none. */
+export const figure = (value: number | null): string =>
   value === null || !Number.isFinite(value) ? '' : String(Number(value.toPrecision(4)));
 const percent = (part: number, all: number): string => `${figure(all === 0 ? 0 : (100 * part) / all)} %`;
 const row = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] => [
+/** Returns the lines of a table in Markdown. */
+export const table = (head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] => [
   row(head),
   row(head.map(() => '---')),
   ...rows.map(row),

@@ -177,8 +177,8 @@ test('stops with a savepoint, in the folder that is given, and says where it is;
 test('what Flink refuses is said with its reason, and one that does not answer by its address', async () => {
   const { jobs } = await flink({});
   await expect(jobs.list()).rejects.toThrow('listing jobs: Job not found');
-  const nobody = new FlinkJobs({ restUrl: 'http://127.0.0.1:2', jobEndpoint: '' });
-  await expect(nobody.list()).rejects.toThrow('the runner at http://127.0.0.1:2 did not answer while listing jobs');
+  const absent = new FlinkJobs({ restUrl: 'http://127.0.0.1:2', jobEndpoint: '' });
+  await expect(absent.list()).rejects.toThrow('the runner at http://127.0.0.1:2 did not answer while listing jobs');
 });
 
 test.each([
